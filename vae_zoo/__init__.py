@@ -1,0 +1,45 @@
+"""vae_zoo: the model zoo of variational autoencoders for TensorFlow and Keras.
+
+    model = vae_zoo.create_model("conv_vae", image_shape=(28, 28, 1))
+    model.compile(optimizer="adam")
+    model.fit(vae_zoo.load_dataset("digits").train, epochs=20)
+    images = model.generate(seed=0)
+"""
+
+import importlib
+import os
+
+__version__ = "0.1.0"
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise ImportError(
+        f"vae_zoo needs Keras on TensorFlow, and KERAS_BACKEND={os.environ['KERAS_BACKEND']}. "
+        "Unset KERAS_BACKEND, or set it to tensorflow."
+    )
+
+# Public names and the modules they come from; imported when first used (PEP 562), so that
+# `--help` and `--list_models` do not wait for TensorFlow.
+_NAMES = {
+    "VAE": "vae_zoo.vae:VAE",
+    "ElboTerms": "vae_zoo.elbo:ElboTerms",
+    "Latent": "vae_zoo.elbo:Latent",
+    "UserError": "vae_zoo.errors:UserError",
+    "create_model": "vae_zoo.registry:create_model",
+    "model_names": "vae_zoo.registry:model_names",
+    "load_dataset": "vae_zoo.datasets:load",
+    "load_run": "vae_zoo.runs:load_run",
+    "noise": "vae_zoo.noise",
+}
+__all__ = ["__version__", *_NAMES]
+
+
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f"module 'vae_zoo' has no attribute {name!r}")
+    module, _, attribute = _NAMES[name].partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
+
+
+def __dir__():
+    return __all__

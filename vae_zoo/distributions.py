@@ -1,0 +1,146 @@
+"""From network outputs to TFP distributions: posteriors, priors and likelihoods."""
+
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vae_zoo import errors
+
+tfd = tfp.distributions
+
+LIKELIHOODS = ("bernoulli", "discretized_logistic")
+LEVELS = 256
+_LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
+_LEVEL_LOG_SCALE = (-2.0, 5.0)  # of logistics, in grey levels
+_COMPONENTS = 5
+
+
+def bounded(value, low, high):
+    """Returns value squeezed smoothly into (low, high): near the identity inside, gradient everywhere."""
+    return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
+
+
+def diagonal_normal(parameters, event_rank=1):
+    """Returns a diagonal normal, log-scale bounded to (-7, 4).
+
+    Args:
+        parameters: [..., 2 * D]; the first half of the last axis is the mean, the second the
+            unbounded log standard deviation.
+        event_rank: how many of the last axes are one latent variable.
+    """
+    mean, log_scale = tf.split(tf.cast(parameters, tf.float32), 2, axis=-1)
+    scale = tf.exp(bounded(log_scale, *_LOG_SCALE))
+    return tfd.Independent(tfd.Normal(mean, scale), event_rank)
+
+
+def standard_normal(shape):
+    """Returns N(0, 1) over latents of the given static shape."""
+    return tfd.Independent(tfd.Normal(tf.zeros(shape), tf.ones(shape)), len(shape))
+
+
+def reparameterize(distribution, noise):
+    """Returns a differentiable sample: the distribution's own noise carried through its parameters.
+
+    Args:
+        distribution: a diagonal normal, or a bijection of one.
+        noise: standard normals, broadcastable with [*batch, *event].
+
+    Source: Kingma and Welling (2014), section 2.4.
+    """
+    if isinstance(distribution, tfd.TransformedDistribution):
+        return distribution.bijector.forward(reparameterize(distribution.distribution, noise))
+    normal = distribution.distribution
+    return normal.loc + normal.scale * noise
+
+
+def output_channels(likelihood, channels):
+    """Returns how many numbers a decoder gives for each pixel.
+
+    Args:
+        likelihood: "bernoulli" or "discretized_logistic".
+        channels: image channels.
+
+    Raises:
+        UserError: for another likelihood.
+    """
+    if likelihood not in LIKELIHOODS:
+        raise errors.unknown("likelihood", likelihood, LIKELIHOODS)
+    return channels if likelihood == "bernoulli" else 3 * _COMPONENTS * channels
+
+
+def pixel_likelihood(name, parameters, channels):
+    """Returns p(x | z) over images in [0, 1].
+
+    Args:
+        name: "bernoulli" or "discretized_logistic".
+        parameters: a decoder's output, [..., H, W, output_channels(name, channels)].
+        channels: image channels C.
+
+    Returns:
+        A distribution of event shape [H, W, C] with `log_prob` and `mean`.
+    """
+    parameters = tf.cast(parameters, tf.float32)
+    if name == "bernoulli":
+        return tfd.Independent(Bernoulli(logits=parameters), 3)
+    shape = [*parameters.shape[:-1], channels, 3, _COMPONENTS]
+    shape = [-1 if size is None else size for size in shape]
+    if shape.count(-1) > 1:
+        shape = tf.concat([tf.shape(parameters)[:-1], [channels, 3, _COMPONENTS]], 0)
+    logits, location, log_scale = tf.unstack(tf.reshape(parameters, shape), axis=-2)
+    return tfd.Independent(discretized_logistic_mixture(logits, location, log_scale), 3)
+
+
+class Bernoulli(tfd.Bernoulli):
+    """Bernoulli whose log-probability is the plain cross-entropy, TensorFlow's fused kernel.
+
+    On grey values it is the expected log-probability over binarisations (BCE), not a likelihood.
+    """
+
+    def _log_prob(self, event):
+        logits = self.logits
+        event = tf.broadcast_to(tf.cast(event, logits.dtype), tf.shape(logits))
+        return -tf.nn.sigmoid_cross_entropy_with_logits(labels=event, logits=logits)
+
+
+def discretized_logistic_mixture(logits, location, log_scale):
+    """Returns a mixture of quantised logistics over the 256 levels of 8-bit pixels in [0, 1].
+
+    Colour channels are independent given z: each channel of each pixel has its own mixture.
+    A mixture of quantised logistics, never a quantised mixture, whose tail gives NaN.
+
+    Args:
+        logits: mixture logits, [..., M].
+        location: means, [..., M]; 0 is mid-grey, -1 black, 1 white.
+        log_scale: unbounded log scales, [..., M]; 0 is a quarter of the range of levels.
+
+    Source: Salimans et al. (2017), "PixelCNN++", eq. 2.
+    """
+    half = (LEVELS - 1) / 2
+    scale = tf.exp(bounded(log_scale + math.log(half / 2), *_LEVEL_LOG_SCALE))
+    # Quantisation rounds up: half a level less makes it round to the nearest.
+    logistic = tfd.Logistic(half * (1 + location) - 0.5, scale)
+    return DiscretizedLogisticMixture(
+        tfd.Categorical(logits=logits),
+        tfd.QuantizedDistribution(logistic, low=0.0, high=LEVELS - 1.0),
+    )
+
+
+class DiscretizedLogisticMixture(tfd.MixtureSameFamily):
+    """Mixture of quantised logistics of pixels in [0, 1]; see discretized_logistic_mixture."""
+
+    def _log_prob(self, image):
+        return super()._log_prob(tf.round(image * (LEVELS - 1)))
+
+    def _mean(self):
+        """The mean pixel in [0, 1]: the integral of the survival function over the clipped range.
+
+        Equal to the mean of the quantised pixel to within half a level.
+        """
+        logistic = self.components_distribution.distribution
+        top = LEVELS - 1.0
+        above_black = tf.nn.softplus((logistic.loc + 0.5) / logistic.scale)
+        above_white = tf.nn.softplus((logistic.loc + 0.5 - top) / logistic.scale)
+        weights = tf.nn.softmax(self.mixture_distribution.logits)
+        mean = tf.reduce_sum(weights * logistic.scale * (above_black - above_white), -1)
+        return tf.clip_by_value(mean / top, 0.0, 1.0)

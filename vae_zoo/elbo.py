@@ -1,0 +1,60 @@
+"""The terms of the evidence lower bound, and the bounds made of them. Everything in nats."""
+
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Latent(NamedTuple):
+    """One stochastic layer of a model, inferred for a batch.
+
+    Attributes:
+        posterior: q(z | x, ...), a tfd.Distribution of batch [B], or [K, B] below the top of a
+            hierarchy.
+        prior: p(z | ...), a tfd.Distribution, or an object with `log_prob` and `sample`.
+        z: the samples, float32 [K, B, ...].
+    """
+
+    posterior: Any
+    prior: Any
+    z: tf.Tensor
+
+
+class ElboTerms(NamedTuple):
+    """What the forward pass of every model returns; nats, batch-major.
+
+    Attributes:
+        log_likelihood: log p(x | z), [B, K]; its negative is the distortion.
+        rate: log q(z | x) - log p(z) or its expectation KL(q || p), [B, K, L], a column for
+            each stochastic layer.
+        penalty: what the training objective adds, [B, K].
+        loss: what is minimised, [B].
+    """
+
+    log_likelihood: tf.Tensor
+    rate: tf.Tensor
+    penalty: tf.Tensor
+    loss: tf.Tensor
+
+
+def log_weights(terms):
+    """Returns log p(x, z) - log q(z | x), [B, K], of terms computed with `analytic=False`."""
+    return terms.log_likelihood - tf.reduce_sum(terms.rate, axis=-1)
+
+
+def elbo(terms):
+    """Returns the evidence lower bound in nats, [B]: the mean over K of -distortion - rate.
+
+    Source: Kingma and Welling (2014), eq. 3 (and eq. 2 with sampled rates).
+    """
+    return tf.reduce_mean(log_weights(terms), axis=1)
+
+
+def importance_weighted_bound(weights):
+    """Returns log (1/K sum_k w_k) in nats, [B], for log-weights [B, K].
+
+    Source: Burda et al. (2016), eq. 8. Its gradient weighs each sample by its normalised weight,
+    so the best sample counts most.
+    """
+    return tf.reduce_logsumexp(weights, axis=1) - math.log(weights.shape[1])

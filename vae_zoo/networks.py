@@ -1,0 +1,254 @@
+"""Encoder and decoder stacks, apart from the models: mlp, conv and resnet.
+
+`build_encoder` gives image [B, H, W, C] -> features [B, F]; `build_decoder` gives
+z [N, D] -> likelihood parameters [N, H, W, P]. Stacks are built at once and serialise with
+the model that owns them.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from vae_zoo import errors
+
+# Default sizes: units of each layer for mlp; channels at each resolution for conv and resnet.
+DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64, 64), "resnet": (64, 128, 128)}
+_SMALLEST = 8  # maps are halved until a side is at most this
+
+
+def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
+    """Returns a built stack image [B, H, W, C] -> features [B, F].
+
+    Args:
+        network: "mlp", "conv" or "resnet".
+        image_shape: (H, W, C).
+        hidden: widths; see DEFAULT_HIDDEN. None is the default of the network.
+        blocks: residual blocks at each resolution, resnet only.
+        dtype: dtype policy of the layers.
+
+    Raises:
+        UserError: for an unknown network, or an image that the stack cannot divide.
+    """
+    hidden = _check_hidden(network, hidden)
+    stack = _ENCODERS[network](image_shape, hidden, blocks, dtype)
+    encoder = keras.Sequential([layers.Input(image_shape), *stack], name="encoder")
+    return encoder
+
+
+def build_decoder(network, latent_size, image_shape, outputs, hidden=None, blocks=2, dtype=None):
+    """Returns a built stack z [N, D] -> likelihood parameters [N, H, W, outputs].
+
+    Args:
+        network: "mlp", "conv" or "resnet".
+        latent_size: D, with whatever is joined to z.
+        image_shape: (H, W, C).
+        outputs: numbers for each pixel.
+        hidden: widths, as for the encoder; the decoder mirrors it.
+        blocks: residual blocks at each resolution, resnet only.
+        dtype: dtype policy of the layers.
+
+    Raises:
+        UserError: for an unknown network, or an image that the stack cannot divide.
+    """
+    hidden = _check_hidden(network, hidden)
+    stack = _DECODERS[network](image_shape, outputs, hidden, blocks, dtype)
+    return keras.Sequential([layers.Input((latent_size,)), *stack], name="decoder")
+
+
+def build_mlp(inputs, units, outputs, dtype=None, name=None):
+    """Returns a built stack [N, inputs] -> [N, outputs] with a rectified layer for each of `units`."""
+    stack = [layers.Dense(n, activation="relu", dtype=dtype) for n in units]
+    return keras.Sequential(
+        [layers.Input((inputs,)), *stack, layers.Dense(outputs, dtype=dtype)], name=name
+    )
+
+
+def resolutions(image_shape, stages=None):
+    """Returns the map sizes from the image's down: halved until a side is at most 8.
+
+    Args:
+        image_shape: (H, W, C).
+        stages: how many times to halve; None halves until a side is at most 8.
+
+    Raises:
+        UserError: where a side is odd before that.
+    """
+    height, width = image_shape[:2]
+    sizes = [(height, width)]
+    while min(sizes[-1]) > _SMALLEST if stages is None else len(sizes) <= stages:
+        height, width = sizes[-1]
+        if height % 2 or width % 2:
+            raise errors.UserError(
+                f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved down to maps of at "
+                f"most {_SMALLEST} x {_SMALLEST} ({height} x {width} is odd). Expected sides such as "
+                "28, 32 or 64; resize with --image_size, or take --set network=mlp."
+            )
+        sizes.append((height // 2, width // 2))
+    return sizes
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class PreActivationBlock(layers.Layer):
+    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a swish before each convolution.
+
+    The last convolution starts at zero, so that a deep stack starts as the identity.
+
+    Args:
+        channels: channels in and out.
+
+    Source: He et al. (2016), "Identity mappings in deep residual networks", fig. 4e.
+    """
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        narrow = max(channels // 2, 4)
+        policy = self.dtype_policy
+        self.convolutions = [
+            layers.Conv2D(narrow, 1, dtype=policy),
+            layers.Conv2D(narrow, 3, padding="same", dtype=policy),
+            layers.Conv2D(channels, 1, kernel_initializer="zeros", dtype=policy),
+        ]
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        for convolution in self.convolutions:
+            convolution.build(shape)
+            shape = (*shape[:-1], convolution.filters)
+
+    def call(self, inputs):
+        x = inputs
+        for convolution in self.convolutions:
+            x = convolution(keras.ops.silu(x))
+        return inputs + x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class DepthToSpace(layers.Layer):
+    """Trades channels for resolution: [B, H, W, 4C] -> [B, 2H, 2W, C]."""
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.nn.depth_to_space(inputs, 2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, 2 * height, 2 * width, channels // 4
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class SpaceToDepth(layers.Layer):
+    """Trades resolution for channels: [B, 2H, 2W, C] -> [B, H, W, 4C]."""
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.nn.space_to_depth(inputs, 2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, height // 2, width // 2, channels * 4
+
+
+def _check_hidden(network, hidden):
+    if network not in DEFAULT_HIDDEN:
+        raise errors.unknown("network", network, DEFAULT_HIDDEN)
+    hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
+    if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
+        raise errors.UserError(
+            f"hidden={hidden!r}: expected one positive whole number for each layer, such as (500, 500)."
+        )
+    return hidden
+
+
+def _stage_channels(hidden, stages):
+    """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
+    return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]
+
+
+def _mlp_encoder(image_shape, hidden, blocks, dtype):
+    del image_shape, blocks
+    return [
+        layers.Flatten(dtype=dtype),
+        *(layers.Dense(n, activation="relu", dtype=dtype) for n in hidden),
+    ]
+
+
+def _mlp_decoder(image_shape, outputs, hidden, blocks, dtype):
+    del blocks
+    pixels = (*image_shape[:2], outputs)
+    return [
+        *(layers.Dense(n, activation="relu", dtype=dtype) for n in reversed(hidden)),
+        layers.Dense(math.prod(pixels), dtype=dtype),
+        layers.Reshape(pixels, dtype=dtype),
+    ]
+
+
+def _conv(kind, channels, dtype, size=4, stride=2, activation="relu"):
+    return kind(
+        channels, size, strides=stride, padding="same", activation=activation, dtype=dtype
+    )
+
+
+def _conv_encoder(image_shape, hidden, blocks, dtype):
+    del blocks
+    stages = len(resolutions(image_shape)) - 1
+    return [
+        *(_conv(layers.Conv2D, n, dtype) for n in _stage_channels(hidden, stages)),
+        layers.Flatten(dtype=dtype),
+        layers.Dense(256, activation="relu", dtype=dtype),
+    ]
+
+
+def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
+    del blocks
+    sizes = resolutions(image_shape)
+    channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
+    smallest = (*sizes[-1], channels[0])
+    return [
+        layers.Dense(256, activation="relu", dtype=dtype),
+        layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
+        layers.Reshape(smallest, dtype=dtype),
+        *(_conv(layers.Conv2DTranspose, n, dtype) for n in [*channels[1:], channels[-1]]),
+        _conv(layers.Conv2D, outputs, dtype, size=3, stride=1, activation=None),
+    ]
+
+
+def _resnet_encoder(image_shape, hidden, blocks, dtype):
+    stages = len(resolutions(image_shape)) - 1
+    stack = []
+    for channels in _stage_channels(hidden, stages):
+        stack += [
+            SpaceToDepth(dtype=dtype),
+            layers.Conv2D(channels, 3, padding="same", dtype=dtype),
+            *(PreActivationBlock(channels, dtype=dtype) for _ in range(blocks)),
+        ]
+    return [*stack, layers.Activation("silu", dtype=dtype), layers.Flatten(dtype=dtype)]
+
+
+def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
+    sizes = resolutions(image_shape)
+    channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
+    smallest = (*sizes[-1], channels[0])
+    stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
+    for here, above in zip(channels, [*channels[1:], outputs], strict=True):
+        last = above is outputs
+        stack += [
+            *(PreActivationBlock(here, dtype=dtype) for _ in range(blocks)),
+            layers.Activation("silu", dtype=dtype),
+            layers.Conv2D(4 * above, 3 if last else 1, padding="same", dtype=dtype),
+            DepthToSpace(dtype=dtype),
+        ]
+    return stack
+
+
+_ENCODERS = {"mlp": _mlp_encoder, "conv": _conv_encoder, "resnet": _resnet_encoder}
+_DECODERS = {"mlp": _mlp_decoder, "conv": _conv_decoder, "resnet": _resnet_decoder}

@@ -1,0 +1,104 @@
+"""What guards every model's training: the optimizer that skips bad steps and averages weights."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class GuardedAdam(keras.optimizers.Adam):
+    """Adam that skips, and counts, a step whose gradient is not finite or beyond a norm.
+
+    A skipped step changes neither weights nor moments; `iterations` goes on, so that noise and
+    data do too. The averaged weights (`use_ema`) are for evaluation: they never overwrite the
+    raw ones, and `averaged(model)` puts them in place for the length of a `with`.
+
+    Args:
+        skip_norm: the global gradient norm beyond which a step is skipped; None: only what is
+            not finite.
+        **kwargs: of keras.optimizers.Adam. With `use_ema`, `ema_momentum` is reached gradually:
+            min(ema_momentum, (1 + t) / (10 + t)) after t steps.
+    """
+
+    def __init__(self, learning_rate=1e-3, *, skip_norm=None, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.skip_norm = skip_norm
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.skipped = self.add_variable((), name="skipped", dtype="int64", initializer="zeros")
+        self.skipped_in_a_row = self.add_variable(
+            (), name="skipped_in_a_row", dtype="int64", initializer="zeros"
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "skip_norm": self.skip_norm}
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        variables = [getattr(v, "value", v) for v in trainable_variables]
+        grads_and_vars = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
+        good = self._is_good([gradient for gradient, _ in grads_and_vars])
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._guarded_update, self._distribution_strategy, grads_and_vars, learning_rate, good
+        )
+
+    def _is_good(self, gradients):
+        norm = tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients])
+        limit = float("inf") if self.skip_norm is None else self.skip_norm
+        return tf.math.is_finite(norm) & (norm <= limit)
+
+    def _guarded_update(self, distribution, grads_and_vars, learning_rate, good):
+        # The gradients are summed over the replicas, so that every replica agrees on `good`.
+        good = distribution.experimental_local_results(good)[0]
+
+        def update():
+            self._distributed_tf_update_step(distribution, grads_and_vars, learning_rate)
+            self.skipped_in_a_row.assign(0)
+            return tf.constant(0)
+
+        def skip():
+            self.skipped.assign_add(1)
+            self.skipped_in_a_row.assign_add(1)
+            return tf.constant(0)
+
+        tf.cond(good, update, skip)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        if not self.use_ema:
+            return
+        step = tf.cast(self.iterations.value, tf.float32)
+        momentum = tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            average.assign(average + (1.0 - momentum) * (variable - average))
+
+    def finalize_variable_values(self, var_list):
+        """Leaves the raw weights in place at the end of `fit`."""
+
+
+def guard(optimizer):
+    """Returns the GuardedAdam of a compiled optimizer, inside a LossScaleOptimizer or not; or None."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer if isinstance(optimizer, GuardedAdam) else None
+
+
+@contextlib.contextmanager
+def averaged(model):
+    """Puts the averaged weights in place while the `with` lasts; without `use_ema`, does nothing."""
+    optimizer = guard(model.optimizer)
+    if optimizer is None or not optimizer.built or not optimizer.use_ema:
+        yield
+        return
+    raw = [variable.numpy() for variable in model.trainable_variables]
+    averages = optimizer._model_variables_moving_average
+    try:
+        for variable, average in zip(model.trainable_variables, averages, strict=True):
+            variable.assign(average)
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, raw, strict=True):
+            variable.assign(value)

@@ -1,0 +1,147 @@
+"""The models of the zoo: one literal table. Reading it imports no TensorFlow."""
+
+import ast
+import importlib
+import inspect
+from typing import NamedTuple
+
+from vae_zoo import errors
+
+
+class ModelSpec(NamedTuple):
+    """One registered model.
+
+    Attributes:
+        target: "module:Class".
+        arguments: constructor arguments that make it this model.
+        tiny: further arguments that make it small, for tests and smoke runs.
+        idea: one line.
+        source: paper.
+        parameters: trainable parameters at default size, 28 x 28 x 1 binary images.
+        tags: words to search by.
+    """
+
+    target: str
+    arguments: dict
+    tiny: dict
+    idea: str
+    source: str
+    parameters: int
+    tags: tuple = ()
+
+
+_TINY_MLP = {"latent_size": 3, "hidden": (16,)}
+_TINY_CONV = {"latent_size": 3, "hidden": (4, 4)}
+_TINY_RESNET = {"latent_size": 3, "hidden": (8, 8), "blocks": 1}
+
+MODELS = {
+    "vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "mlp", "latent_size": 40},
+        _TINY_MLP,
+        "The variational autoencoder, with fully connected networks",
+        "Kingma and Welling 2014",
+        1_346_864,
+        ("mlp",),
+    ),
+    "conv_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 32},
+        _TINY_CONV,
+        "The VAE with strided convolutions",
+        "Kingma and Welling 2014; Radford et al. 2016",
+        1_716_801,
+        ("conv",),
+    ),
+    "resnet_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "resnet", "latent_size": 48},
+        _TINY_RESNET,
+        "The VAE with pre-activation residual stacks: the strong single-layer model",
+        "Kingma and Welling 2014; He et al. 2016",
+        1_510_052,
+        ("resnet",),
+    ),
+    "beta_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 10, "beta": 4.0},
+        _TINY_CONV,
+        "The VAE with the rate weighed by beta, for disentangled latents",
+        "Higgins et al. 2017",
+        1_699_861,
+        ("conv", "disentanglement"),
+    ),
+}
+
+
+def model_names():
+    """Returns the registered names."""
+    return list(MODELS)
+
+
+def spec(name):
+    """Returns a model's ModelSpec.
+
+    Raises:
+        UserError: for an unknown name, with the closest one.
+    """
+    if name not in MODELS:
+        raise errors.unknown("model", name, MODELS)
+    return MODELS[name]
+
+
+def model_class(name):
+    """Returns a model's class; imports TensorFlow."""
+    module, _, attribute = spec(name).target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def create_model(name, *, tiny=False, **arguments):
+    """Returns a new model.
+
+    Args:
+        name: a registered name; see model_names().
+        tiny: make it small, for tests.
+        **arguments: of the model's constructor, over the registered ones; image_shape at least.
+
+    Raises:
+        UserError: for an unknown model or argument, or a value that makes no sense.
+    """
+    cls = model_class(name)
+    known = constructor_arguments(cls)
+    for argument in arguments:
+        if argument not in known:
+            raise errors.unknown(f"argument of {name}", argument, known)
+    small = spec(name).tiny if tiny else {}
+    return cls(**{"name": name, **spec(name).arguments, **small, **arguments})
+
+
+def constructor_arguments(cls):
+    """Returns the names of all arguments that a model class takes, its bases' included."""
+    names = {"name", "dtype"}
+    for base in cls.__mro__:
+        if base.__module__.startswith("keras."):
+            break
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name != "self"}
+    return names
+
+
+def parse_settings(settings):
+    """Returns {"beta": 4.0} of ["beta=4.0"]: values are Python literals, or else strings.
+
+    Raises:
+        UserError: for a setting without "=".
+    """
+    parsed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise errors.UserError(
+                f"--set={setting}: expected name=value, such as --set latent_size=16."
+            )
+        try:
+            parsed[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed[name] = value
+    return parsed

@@ -1,0 +1,442 @@
+"""The variational autoencoder: posterior -> sample -> likelihood -> ELBO terms.
+
+    ELBO(x) = E_q(z|x) [log p(x | z)] - KL(q(z | x) || p(z))  <=  log p(x)
+
+Kingma and Welling (2014), "Auto-encoding variational Bayes", eq. 3. Every model of the zoo is this
+class with one part replaced. The forward pass *is* the ELBO terms, so that `compile`, `fit`,
+`evaluate`, loss scaling and metrics are Keras's own.
+"""
+
+import inspect
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vae_zoo import distributions, errors, networks, noise
+from vae_zoo.elbo import ElboTerms, Latent, log_weights
+
+tfd = tfp.distributions
+
+_EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training step reaches it
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class FiniteMean(keras.metrics.Mean):
+    """Mean over the values that are finite: one bad step does not spoil an epoch's figures."""
+
+    def update_state(self, values, sample_weight=None):
+        values = tf.cast(values, tf.float32)
+        finite = tf.math.is_finite(values)
+        weight = tf.cast(finite, tf.float32)
+        if sample_weight is not None:
+            weight *= tf.cast(sample_weight, tf.float32)
+        return super().update_state(tf.where(finite, values, 0.0), weight)
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class VAE(keras.Model):
+    """Variational autoencoder with a diagonal normal posterior and an N(0, 1) prior.
+
+    Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
+
+    Args:
+        image_shape: (H, W, C), C being 1 or 3.
+        latent_size: D, latent dimensions.
+        likelihood: "bernoulli" (binary images) or "discretized_logistic" (8-bit images).
+        network: "mlp", "conv" or "resnet".
+        hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
+        blocks: residual blocks at each resolution (resnet).
+        beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
+        warmup_steps: steps over which the weight of the rate rises from 0 to beta.
+        free_bits: nats of rate, a stochastic layer, that the objective does not charge
+            (Kingma et al., 2016, eq. 15).
+        num_classes: how many labels there are, where the model uses them.
+        seed: run seed; all noise is a function of (seed, step, layer).
+        **kwargs: of keras.Model: name, dtype (a dtype policy).
+
+    Example:
+        model = VAE(image_shape=(28, 28, 1), latent_size=16)
+        model.compile(optimizer="adam")
+        model.fit(vae_zoo.load_dataset("digits").train, epochs=5)
+        images = model.generate(vae_zoo.noise.rows(seed=0, count=16))  # [16, 28, 28, 1]
+
+    Raises:
+        UserError: for arguments that make no model.
+    """
+
+    needs_labels = False  # a conditional model says True
+    is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
+    analytic_kl = True  # False where KL(q || p) has no closed form
+
+    def __new__(cls, *args, **kwargs):
+        instance = super().__new__(cls, *args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        arguments = dict(list(bound.arguments.items())[1:])
+        extra = arguments.pop("kwargs", {})
+        object.__setattr__(instance, "_arguments", {**arguments, **extra})
+        return instance
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable("vae_zoo")(cls)
+
+    def __init__(
+        self,
+        image_shape,
+        latent_size=32,
+        *,
+        likelihood="bernoulli",
+        network="mlp",
+        hidden=None,
+        blocks=2,
+        beta=1.0,
+        warmup_steps=0,
+        free_bits=0.0,
+        num_classes=None,
+        seed=0,
+        **kwargs,
+    ):
+        # Images keep their 8 bits: the layers cast, not the model.
+        super().__init__(autocast=False, **kwargs)
+        self.image_shape = _check_image_shape(image_shape)
+        self.latent_size = _at_least("latent_size", latent_size, 1)
+        self.likelihood_name = likelihood
+        self.network, self.hidden, self.blocks = network, hidden, _at_least("blocks", blocks, 0)
+        self.beta = _at_least("beta", beta, 0)
+        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
+        self.free_bits = _at_least("free_bits", free_bits, 0)
+        self.num_classes = num_classes
+        if self.needs_labels and not num_classes:
+            raise errors.UserError(
+                f"{type(self).__name__} is conditional: expected num_classes of at least 1, got "
+                f"{num_classes!r}. Take a data set with labels, such as digits or mnist."
+            )
+        self.seed = seed
+        self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
+        self.build_networks()
+        self.built = True
+
+    # What a model replaces.
+
+    def build_networks(self):
+        """Builds every layer of the model; called once, by the constructor."""
+        self.encoder = self.build_encoder()
+        self.posterior_head = self.build_head(self.encoder.output_shape[-1], 2 * self.latent_size)
+        self.decoder = self.build_decoder(self.latent_size)
+
+    def encode(self, image, label=None):
+        """Returns what `infer` needs of the image, a nest of tensors [B, ...]: one pass bottom-up."""
+        del label
+        return self.posterior_head(self.encoder(self.centred(image)))
+
+    def posterior_of(self, encoded):
+        """Returns q(z | x), batch [B], from `encode`'s result."""
+        return distributions.diagonal_normal(encoded)
+
+    def prior(self, label=None):
+        """Returns p(z), or p(z | y) of a model that learns it; event shape [D]."""
+        del label
+        return distributions.standard_normal([self.latent_size])
+
+    def likelihood(self, z, label=None):
+        """Returns p(x | z) over images for z [..., D] (and labels [B] in a conditional model)."""
+        return self.pixel_likelihood(self.decoder_inputs(z, label))
+
+    def decoder_inputs(self, z, label=None):
+        """Returns what the decoder sees, [..., F]: z, and whatever a model joins to it."""
+        del label
+        return z
+
+    def infer(self, encoded, label, num_samples, seed):
+        """Returns the list of Latents, top first; a hierarchy overrides this."""
+        posterior = self.posterior_of(encoded)
+        batch = tf.nest.flatten(encoded)[0].shape[0] or tf.shape(tf.nest.flatten(encoded)[0])[0]
+        normals = noise.standard_normal(seed, num_samples, batch, [self.latent_size])
+        z = distributions.reparameterize(posterior, normals)  # [K, B, D]
+        return [Latent(posterior, self.prior(label), z)]
+
+    def rate(self, latent, analytic=True):
+        """Returns the rate of one Latent in nats, [B] or [K, B].
+
+        Args:
+            latent: a Latent.
+            analytic: KL(q || p) in closed form, where there is one; False: log q(z | x) - log p(z)
+                at the samples, which importance weighting needs.
+        """
+        if analytic and self.analytic_kl:
+            return tfd.kl_divergence(latent.posterior, latent.prior)
+        return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
+
+    def penalty(self, latents):
+        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B]."""
+        del latents
+        return tf.zeros([])
+
+    def objective(self, terms, latents, kl_weight=1.0):
+        """Returns what is minimised, [B]: the negative ELBO with beta, free bits and the penalty.
+
+        Args:
+            terms: ElboTerms whose loss is not yet known.
+            latents: the Latents behind them.
+            kl_weight: warm-up's factor of the rate.
+        """
+        del latents
+        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
+        return tf.reduce_mean(rate + terms.penalty - terms.log_likelihood, axis=1)
+
+    # What every model has.
+
+    def posterior(self, image, label=None):
+        """Returns q(z | x) for images [B, H, W, C], a distribution of batch [B], event [D]."""
+        return self.posterior_of(self.encode(image, label))
+
+    def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
+        """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
+
+        Args:
+            inputs: {"image": [B, H, W, C], "label": [B]}.
+            num_samples: K, samples of z for each image.
+            analytic: KL(q || p) in closed form; False: at the samples (importance weighting).
+            seed: int32 [2], a key for the batch; or int32 [B, 2], a key for each image.
+            encoded: `encode`'s result, where it is at hand.
+            kl_weight: warm-up's factor of the rate, in the loss alone.
+        """
+        image, label = self.check_inputs(inputs)
+        if encoded is None:
+            encoded = self.encode(image, label)
+        latents = self.infer(encoded, label, num_samples, seed)
+        log_likelihood = self.log_likelihood(image, latents, label)  # [K, B]
+        rates = [self.rate(latent, analytic) for latent in latents]
+        terms = ElboTerms(
+            log_likelihood=tf.transpose(log_likelihood),
+            rate=tf.stack([_batch_major(rate, log_likelihood) for rate in rates], axis=-1),
+            penalty=_batch_major(self.penalty(latents), log_likelihood),
+            loss=None,
+        )
+        return terms._replace(loss=self.objective(terms, latents, kl_weight))
+
+    def log_likelihood(self, image, latents, label=None):
+        """Returns log p(x | z) of the lowest Latent's samples, in nats, [K, B]."""
+        return self.likelihood(latents[-1].z, label).log_prob(image)
+
+    def call(self, inputs, training=None):
+        step = self._step() if training else _EVALUATION_STEP
+        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
+        return self.terms(inputs, seed=seed, kl_weight=self.kl_weight() if training else 1.0)
+
+    def kl_weight(self):
+        """Returns warm-up's factor of the rate at this step, in [0, 1]."""
+        if not self.warmup_steps:
+            return 1.0
+        return tf.minimum(1.0, tf.cast(self._step(), tf.float32) / self.warmup_steps)
+
+    def charged_rate(self, rate):
+        """Returns the rate that the objective charges, [B, K]: each layer's, less its free bits."""
+        if not self.free_bits:
+            return tf.reduce_sum(rate, axis=-1)
+        mean = replica_mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
+        return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        del x, y, sample_weight, training
+        bound = log_weights(y_pred)
+        self.trackers["elbo"].update_state(bound)
+        self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1))
+        self.trackers["distortion"].update_state(-y_pred.log_likelihood)
+        # Gradients are summed over the replicas.
+        return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
+
+    def compile(self, optimizer="adam", **kwargs):
+        """Configures training; see keras.Model.compile. The loss is the model's own objective."""
+        super().compile(optimizer=optimizer, **kwargs)
+        self._loss_tracker = FiniteMean("loss")
+
+    @property
+    def metrics(self):
+        trackers = list(self.trackers.values())
+        return [self._loss_tracker, *trackers] if self.compiled else trackers
+
+    def make_train_function(self, force=False):
+        """Builds the loop that `fit` calls: `steps_per_execution` steps, on any tf.distribute strategy."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+
+        def replica_step(data):
+            self.train_step(data)
+
+        if not self.run_eagerly:
+            replica_step = tf.function(
+                replica_step, jit_compile=self.jit_compile, reduce_retracing=True
+            )
+
+        def run_steps(iterator, count):
+            for _ in tf.range(count):
+                strategy.run(replica_step, args=(next(iterator),))
+
+        if not self.run_eagerly:
+            run_steps = tf.function(run_steps, reduce_retracing=True)
+
+        def train_function(iterator):
+            run_steps(iterator, tf.constant(self._steps_to_run()))
+            return self.get_metrics_result()
+
+        self.train_function = train_function
+        return train_function
+
+    # For users.
+
+    def reconstruct(self, image, label=None):
+        """Returns the likelihood's mean at the posterior's mean, [B, H, W, C] in [0, 1]."""
+        return self.decode(self.posterior(image, label).mean(), label)
+
+    def decode(self, z, label=None):
+        """Returns the likelihood's mean for z [N, D]: images [N, H, W, C] in [0, 1]."""
+        return self.likelihood(z, label).mean()
+
+    def sample_prior(self, seed, label=None, temperature=1.0):
+        """Returns one z for each row of seed: portable noise through the prior, [N, D].
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: int32 [N], where the prior depends on it.
+            temperature: factor of the noise.
+        """
+        normals = temperature * noise.normal(seed, [self.latent_size])
+        return distributions.reparameterize(self.prior(label), normals)
+
+    def sample(self, seed, label=None, temperature=1.0):
+        """Returns (images [N, H, W, C], z [N, D]), one for each row of seed.
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: int32 [N], for a conditional model.
+            temperature: factor of the prior's noise; 1 is the model.
+        """
+        z = self.sample_prior(seed, label, temperature)
+        return self.decode(z, label), z
+
+    def generate(self, seed, label=None, temperature=1.0):
+        """Returns one image for each row of seed, [N, H, W, C] in [0, 1].
+
+        Args:
+            seed: int32 [N, 2]; or an int, for the 64 rows [seed, 0] to [seed, 63].
+            label: int32 [N], for a conditional model.
+            temperature: factor of the prior's noise; 1 is the model.
+        """
+        if isinstance(seed, int):
+            seed = noise.rows(seed, 64 if label is None else len(label))
+        return self.sample(seed, label, temperature)[0]
+
+    def get_compile_config(self):
+        """Nothing: a loaded model is compiled anew; what training needs is in its checkpoint."""
+        return None
+
+    def get_config(self):
+        return {**self._arguments, "dtype": self.dtype_policy.name, "name": self.name}
+
+    # Parts for subclasses.
+
+    def build_encoder(self, image_shape=None):
+        """Returns the model's encoder stack, image [B, H, W, C] -> features [B, F]."""
+        return networks.build_encoder(
+            self.network, image_shape or self.image_shape, self.hidden, self.blocks, self.dtype_policy
+        )
+
+    def build_decoder(self, inputs):
+        """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
+        outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
+        return networks.build_decoder(
+            self.network, inputs, self.image_shape, outputs, self.hidden, self.blocks, self.dtype_policy
+        )
+
+    def build_head(self, inputs, outputs):
+        """Returns a built linear layer, [N, inputs] -> [N, outputs]."""
+        head = keras.layers.Dense(outputs, dtype=self.dtype_policy)
+        head.build((None, inputs))
+        return head
+
+    def pixel_likelihood(self, inputs):
+        """Returns p(x | inputs) over images for decoder inputs [..., F]."""
+        *batch, features = inputs.shape
+        batch = [tf.shape(inputs)[i] if size is None else size for i, size in enumerate(batch)]
+        parameters = self.decoder(tf.reshape(inputs, [-1, features]))
+        parameters = tf.reshape(parameters, [*batch, *parameters.shape[1:]])
+        return distributions.pixel_likelihood(
+            self.likelihood_name, parameters, self.image_shape[-1]
+        )
+
+    def centred(self, image):
+        """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""
+        return image if self.likelihood_name == "bernoulli" else 2.0 * image - 1.0
+
+    def check_inputs(self, inputs):
+        """Returns (image, label) of an input dict.
+
+        Raises:
+            UserError: for images of another shape, or a missing label.
+        """
+        if not isinstance(inputs, dict) or "image" not in inputs:
+            raise errors.UserError(
+                'Expected inputs {"image": [B, H, W, C], "label": [B]}, '
+                f"got {type(inputs).__name__}. Wrap images as {{'image': images}}."
+            )
+        image = tf.cast(inputs["image"], tf.float32)
+        if tuple(image.shape[1:]) != self.image_shape:
+            raise errors.UserError(
+                f"Expected images of shape [B, {', '.join(map(str, self.image_shape))}], got "
+                f"{tuple(image.shape)}. Resize them, or create the model with that image_shape."
+            )
+        return image, self.check_label(inputs.get("label"))
+
+    def check_label(self, label):
+        """Returns the label of a conditional model, None of another.
+
+        Raises:
+            UserError: where a conditional model gets none.
+        """
+        if self.needs_labels and label is None:
+            raise errors.UserError(
+                f"{type(self).__name__} is conditional and got no label. Expected one whole number "
+                f"from 0 to {self.num_classes - 1} for each image: a data set with labels, or --label."
+            )
+        return label if self.needs_labels else None
+
+    def _step(self):
+        return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
+
+    def _steps_to_run(self):
+        """How many steps the next call of the loop runs: never past the end of an epoch."""
+        remaining = getattr(self, "steps_left_in_epoch", None)
+        return self.steps_per_execution if remaining is None else min(self.steps_per_execution, remaining())
+
+
+def replica_mean(value):
+    """Returns the mean of a batch statistic over the replicas, differentiable."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def _batch_major(value, like):
+    """Returns a scalar, [B] or [K, B] as [B, K], for `like` of shape [K, B]."""
+    return tf.transpose(tf.broadcast_to(value, tf.shape(like)))
+
+
+def _check_image_shape(shape):
+    valid = len(shape) == 3 and all(int(n) == n and n > 0 for n in shape) and shape[-1] in (1, 3)
+    if not valid:
+        raise errors.UserError(
+            f"image_shape={tuple(shape)}: expected (height, width, channels) with 1 or 3 channels."
+        )
+    return tuple(int(n) for n in shape)
+
+
+def _at_least(name, value, least):
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
+        raise errors.UserError(f"{name}={value!r}: expected a number of at least {least}.")
+    if isinstance(least, int) and least == 1 and int(value) != value:
+        raise errors.UserError(f"{name}={value!r}: expected a whole number of at least {least}.")
+    return value
