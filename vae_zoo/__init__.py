@@ -1,9 +1,9 @@
 """vae_zoo: the model zoo of variational autoencoders for TensorFlow and Keras.
 
-    model = vae_zoo.create_model("conv_vae", image_shape=(28, 28, 1))
-    model.compile(optimizer="adam")
-    model.fit(vae_zoo.load_dataset("digits").train, epochs=20)
-    images = model.generate(seed=0)
+model = vae_zoo.create_model("conv_vae", image_shape=(28, 28, 1))
+model.compile(optimizer="adam")
+model.fit(vae_zoo.load_dataset("digits").train, epochs=20)
+images = model.generate(seed=0)
 """
 
 import importlib

@@ -17,7 +17,7 @@ _COMPONENTS = 5
 
 
 def bounded(value, low, high):
-    """Returns value squeezed smoothly into (low, high): near the identity inside, gradient everywhere."""
+    """Returns value squeezed smoothly into (low, high), with a gradient everywhere."""
     return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
 
 

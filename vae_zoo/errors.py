@@ -17,5 +17,7 @@ def unknown(kind, name, known):
     """
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
+    hint = (
+        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
+    )
     return UserError(f"Unknown {kind} {name!r}. {hint}")

@@ -57,7 +57,7 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
 
 
 def build_mlp(inputs, units, outputs, dtype=None, name=None):
-    """Returns a built stack [N, inputs] -> [N, outputs] with a rectified layer for each of `units`."""
+    """Returns a built stack [N, inputs] -> [N, outputs] rectified layers of `units` between."""
     stack = [layers.Dense(n, activation="relu", dtype=dtype) for n in units]
     return keras.Sequential(
         [layers.Input((inputs,)), *stack, layers.Dense(outputs, dtype=dtype)], name=name
@@ -80,9 +80,9 @@ def resolutions(image_shape, stages=None):
         height, width = sizes[-1]
         if height % 2 or width % 2:
             raise errors.UserError(
-                f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved down to maps of at "
-                f"most {_SMALLEST} x {_SMALLEST} ({height} x {width} is odd). Expected sides such as "
-                "28, 32 or 64; resize with --image_size, or take --set network=mlp."
+                f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved down to "
+                f"{_SMALLEST} x {_SMALLEST} or less ({height} x {width} is odd). Expected sides "
+                "such as 28, 32 or 64; resize with --image_size, or take --set network=mlp."
             )
         sizes.append((height // 2, width // 2))
     return sizes
@@ -164,7 +164,7 @@ def _check_hidden(network, hidden):
     hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
     if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
         raise errors.UserError(
-            f"hidden={hidden!r}: expected one positive whole number for each layer, such as (500, 500)."
+            f"hidden={hidden!r}: expected a positive whole number for each layer: (500, 500)."
         )
     return hidden
 
@@ -193,9 +193,7 @@ def _mlp_decoder(image_shape, outputs, hidden, blocks, dtype):
 
 
 def _conv(kind, channels, dtype, size=4, stride=2, activation="relu"):
-    return kind(
-        channels, size, strides=stride, padding="same", activation=activation, dtype=dtype
-    )
+    return kind(channels, size, strides=stride, padding="same", activation=activation, dtype=dtype)
 
 
 def _conv_encoder(image_shape, hidden, blocks, dtype):

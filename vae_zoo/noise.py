@@ -1,6 +1,7 @@
 """Noise as a function of its key, never a state.
 
-Two generators, both counter-based (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3"):
+Two generators, both counter-based (Salmon et al., 2011, "Parallel random numbers: as easy as
+1, 2, 3"):
 
 * `normal` is portable: Threefry-2x32-20 and Box-Muller in int32 and float32 operations that also
   exist in TFLite, so that one row of seed gives one image on a server, a phone and in a browser.

@@ -81,14 +81,14 @@ class GuardedAdam(keras.optimizers.Adam):
 
 
 def guard(optimizer):
-    """Returns the GuardedAdam of a compiled optimizer, inside a LossScaleOptimizer or not; or None."""
+    """Returns the GuardedAdam of a compiled optimizer, or None; looks inside a LossScaleOptimizer."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     return optimizer if isinstance(optimizer, GuardedAdam) else None
 
 
 @contextlib.contextmanager
 def averaged(model):
-    """Puts the averaged weights in place while the `with` lasts; without `use_ema`, does nothing."""
+    """Puts the averaged weights in place for the length of a `with`; none without `use_ema`."""
     optimizer = guard(model.optimizer)
     if optimizer is None or not optimizer.built or not optimizer.use_ema:
         yield

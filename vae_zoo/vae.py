@@ -114,6 +114,7 @@ class VAE(keras.Model):
             )
         self.seed = seed
         self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
+        self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.build_networks()
         self.built = True
 
@@ -126,7 +127,7 @@ class VAE(keras.Model):
         self.decoder = self.build_decoder(self.latent_size)
 
     def encode(self, image, label=None):
-        """Returns what `infer` needs of the image, a nest of tensors [B, ...]: one pass bottom-up."""
+        """Returns what `infer` needs of the image: a nest of tensors [B, ...], one pass up."""
         del label
         return self.posterior_head(self.encoder(self.centred(image)))
 
@@ -258,7 +259,7 @@ class VAE(keras.Model):
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
     def make_train_function(self, force=False):
-        """Builds the loop that `fit` calls: `steps_per_execution` steps, on any tf.distribute strategy."""
+        """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
         if self.train_function is not None and not force:
             return self.train_function
         strategy = self.distribute_strategy
@@ -341,14 +342,24 @@ class VAE(keras.Model):
     def build_encoder(self, image_shape=None):
         """Returns the model's encoder stack, image [B, H, W, C] -> features [B, F]."""
         return networks.build_encoder(
-            self.network, image_shape or self.image_shape, self.hidden, self.blocks, self.dtype_policy
+            self.network,
+            image_shape or self.image_shape,
+            self.hidden,
+            self.blocks,
+            self.dtype_policy,
         )
 
     def build_decoder(self, inputs):
         """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
         outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
         return networks.build_decoder(
-            self.network, inputs, self.image_shape, outputs, self.hidden, self.blocks, self.dtype_policy
+            self.network,
+            inputs,
+            self.image_shape,
+            outputs,
+            self.hidden,
+            self.blocks,
+            self.dtype_policy,
         )
 
     def build_head(self, inputs, outputs):
@@ -407,9 +418,11 @@ class VAE(keras.Model):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
 
     def _steps_to_run(self):
-        """How many steps the next call of the loop runs: never past the end of an epoch."""
-        remaining = getattr(self, "steps_left_in_epoch", None)
-        return self.steps_per_execution if remaining is None else min(self.steps_per_execution, remaining())
+        """How many steps the next call of the loop runs: none past the end of an epoch."""
+        if self.steps_per_epoch is None:
+            return self.steps_per_execution
+        left = self.steps_per_epoch - int(self.optimizer.iterations) % self.steps_per_epoch
+        return min(self.steps_per_execution, left)
 
 
 def replica_mean(value):
