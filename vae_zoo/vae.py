@@ -115,6 +115,7 @@ class VAE(keras.Model):
         self.seed = seed
         self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
         self.steps_per_epoch = None  # set where an endless data set is cut into epochs
+        self.set_step(0)
         self.build_networks()
         self.built = True
 
@@ -280,11 +281,21 @@ class VAE(keras.Model):
             run_steps = tf.function(run_steps, reduce_retracing=True)
 
         def train_function(iterator):
-            run_steps(iterator, tf.constant(self._steps_to_run()))
+            count = self._steps_to_run()
+            run_steps(iterator, tf.constant(count))
+            self.steps_made += count
+            self.calls_made += 1
             return self.get_metrics_result()
 
         self.train_function = train_function
         return train_function
+
+    def set_step(self, step):
+        """Says how many training steps lie behind, so that epochs end where they should."""
+        self.steps_made, self.calls_made = step, 0
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: the constructor has built it, and Keras would take a batch of the data."""
 
     # For users.
 
@@ -421,7 +432,7 @@ class VAE(keras.Model):
         """How many steps the next call of the loop runs: none past the end of an epoch."""
         if self.steps_per_epoch is None:
             return self.steps_per_execution
-        left = self.steps_per_epoch - int(self.optimizer.iterations) % self.steps_per_epoch
+        left = self.steps_per_epoch - self.steps_made % self.steps_per_epoch
         return min(self.steps_per_execution, left)
 
 

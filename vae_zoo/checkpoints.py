@@ -1,0 +1,81 @@
+"""What a killed training goes on from: whole checkpoints, the newest that can be read."""
+
+import logging
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from vae_zoo import cli, errors
+
+_KEPT = 2  # one to fall back on
+_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, RuntimeError)
+
+
+class Checkpoints:
+    """Checkpoints of named trackables in a directory, one for each step saved.
+
+    A checkpoint's index is written last, and older ones are deleted only then: a kill or a full
+    disk at any moment leaves the one before.
+
+    Args:
+        directory: where they lie.
+        trackables: name -> what tf.train.Checkpoint tracks; all of it built.
+        is_chief: False for the workers of a cluster that only take part in the writing.
+    """
+
+    def __init__(self, directory, trackables, is_chief=True):
+        self.directory = pathlib.Path(directory)
+        self.is_chief = is_chief
+        self._checkpoint = tf.train.Checkpoint(**trackables)
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def paths(self):
+        """Returns the prefixes of the checkpoints there are, newest first."""
+        return sorted((path.with_suffix("") for path in self.directory.glob("step-*.index")))[::-1]
+
+    def save(self, step):
+        """Writes the state after `step` steps.
+
+        Raises:
+            UserError: where the disk is full.
+        """
+        directory = self.directory if self.is_chief else self.directory / f".worker-{id(self)}"
+        try:
+            self._checkpoint.write(str(directory / f"step-{step:010d}"))
+        except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError, OSError) as error:
+            if "space" not in str(error) and "quota" not in str(error):
+                raise
+            raise cli.no_space(self.directory) from error
+        if self.is_chief:
+            self._prune()
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def restore(self):
+        """Restores the newest checkpoint that can be read; returns whether there was one.
+
+        Raises:
+            UserError: where there are checkpoints and none can be read.
+        """
+        paths = self.paths()
+        for path in paths:
+            try:
+                self._checkpoint.read(str(path)).assert_consumed()
+                return True
+            except _UNREADABLE as error:
+                reason = str(error).splitlines()[0][:120]
+                logging.warning(
+                    "checkpoint %s cannot be read (%s): trying the one before", path, reason
+                )
+        if paths:
+            raise errors.UserError(
+                f"no checkpoint in {self.directory} can be read: all are corrupt or of another "
+                "configuration. Start again with --overwrite."
+            )
+        return False
+
+    def _prune(self):
+        for path in self.paths()[_KEPT:]:
+            for part in self.directory.glob(f"{path.name}.*"):
+                part.unlink()

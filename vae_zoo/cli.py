@@ -1,0 +1,84 @@
+"""How every command runs: flags parsed, help, one-line errors, exit codes.
+
+A command defines its flags on a FlagValues of its own, so that one process can import several:
+
+    FLAGS = flags.FlagValues()
+    flags.DEFINE_string("run", None, "...", flag_values=FLAGS)
+
+    def main():
+        cli.run(evaluate, FLAGS)
+"""
+
+import errno
+import os
+import sys
+
+from absl import flags
+
+from vae_zoo import errors
+
+
+def run(command, flag_values=None, argv=None):
+    """Runs a command and exits: 0 when done, 2 for a user's mistake, in one line.
+
+    Args:
+        command: a function of no arguments; its docstring is the head of `--help`.
+        flag_values: the command's absl FlagValues; None is absl's global one.
+        argv: the command line with the program's name first; None is sys.argv.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    flag_values = flags.FLAGS if flag_values is None else flag_values
+    argv = sys.argv if argv is None else argv
+    if {"--help", "-h", "--helpfull", "-help"} & set(argv[1:]):
+        print(usage(command, flag_values))
+        sys.exit(0)
+    try:
+        _parse(flag_values, argv)
+        command()
+    except errors.UserError as error:
+        _fail(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(no_space(error.filename))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def usage(command, flag_values):
+    """Returns the text of `--help`: what the command does, and each flag with its default."""
+    lines = [" ".join(command.__doc__.split()), "", "flags:"]
+    for name in sorted(flag_values):
+        flag = flag_values[name]
+        if flag.name != name or flag.help == "absl internal":
+            continue
+        default = "" if flag.default in (None, [], False) else f" (default: {flag.default})"
+        choices = getattr(flag.parser, "enum_values", None)
+        values = f"={'|'.join(choices)}" if choices else "" if flag.boolean else "=..."
+        lines += [f"  --{name}{values}", f"      {flag.help}{default}"]
+    return "\n".join(lines)
+
+
+def no_space(path):
+    """Returns the error for a full disk."""
+    return errors.UserError(
+        f"no space left on the disk of {path or 'the output directory'}: what was written before "
+        "is intact. Free some space, or take another --output_dir, and give the same command again."
+    )
+
+
+def _parse(flag_values, argv):
+    try:
+        positional = flag_values(argv)[1:]
+    except flags.Error as error:
+        raise errors.UserError(f"{error} (--help lists the flags)") from error
+    if positional:
+        raise errors.UserError(
+            f"unexpected argument {positional[0]!r}: flags are written --name=value (--help lists them)"
+        )
+
+
+def _fail(error):
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,297 @@
+"""A run's directory: what lies in it, written atomically, read back with clear errors.
+
+    config.json  every setting, versions, git commit, checksum of the data
+    checkpoints/ what a killed training goes on from
+    model.keras  the trained model, with its averaged weights where training averaged them
+    metrics.csv  one row an epoch;  report.json  the figures on the test split
+"""
+
+import contextlib
+import csv
+import json
+import math
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import tempfile
+from importlib import metadata
+
+import vae_zoo
+from vae_zoo import errors
+
+CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
+CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Yields a path beside `path`, of the same suffix, that takes its place when all went well.
+
+    Example:
+        with atomic("run/model.keras") as partial:
+            model.save(partial)
+    """
+    path = pathlib.Path(path)
+    handle, partial = tempfile.mkstemp(suffix="".join(path.suffixes), prefix=".", dir=path.parent)
+    os.close(handle)
+    os.chmod(partial, 0o666 & ~_umask())
+    try:
+        yield partial
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+
+
+def write_json(path, value):
+    """Writes a JSON file atomically; what is not finite becomes null, which JSON lacks a word for."""
+    with atomic(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        json.dump(_finite(json.loads(json.dumps(value, default=_plain))), file, indent=2)
+        file.write("\n")
+
+
+def write_rows(path, rows):
+    """Writes dicts as a CSV file atomically; the columns are those of the last row."""
+    with atomic(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[-1]), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path):
+    """Returns the rows of a CSV file of numbers, or an empty list where there is none."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+
+
+def read_config(directory):
+    """Returns a run's settings.
+
+    Raises:
+        UserError: where the directory holds no run, or its config.json cannot be read.
+    """
+    path = pathlib.Path(directory) / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise errors.UserError(
+            f"{directory} is not a run: expected {CONFIG} in it. Give the --output_dir of a "
+            "training, such as runs/conv_vae-digits."
+        ) from None
+    except (ValueError, NotADirectoryError) as error:
+        raise errors.UserError(
+            f"{path} cannot be read ({error}). Restore it, or train again with --overwrite."
+        ) from error
+
+
+def load_run(directory):
+    """Returns the trained model of a run.
+
+    Args:
+        directory: the --output_dir of a training.
+
+    Raises:
+        UserError: where there is no run, no finished model, or a corrupt one.
+    """
+    import keras
+
+    from vae_zoo import registry
+
+    config = read_config(directory)
+    registry.model_class(config["model"])  # registers the class
+    path = pathlib.Path(directory) / MODEL
+    if not path.exists():
+        raise errors.UserError(
+            f"{directory} has no {MODEL}: its training has not finished. Give its command again "
+            f"to go on: {config.get('command', 'python -m vae_zoo.train ...')}"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise errors.UserError(
+            f"{path} cannot be loaded: it is corrupt or of another version "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
+            "Restore it, or train again with --overwrite."
+        ) from error
+
+
+def load_splits(directory, **overrides):
+    """Returns the Splits that a run was trained on.
+
+    Args:
+        directory: the --output_dir of a training.
+        **overrides: of datasets.load: `data_dir`, `batch_size`, `name` for another data set.
+
+    Raises:
+        UserError: where there is no run, or the data is not that of the run.
+    """
+    from vae_zoo import datasets
+
+    config = read_config(directory)
+    settings = {**config["dataset"], **{k: v for k, v in overrides.items() if v is not None}}
+    name = settings.pop("name")
+    if name != config["dataset"]["name"]:
+        settings.update(binarization=None, crop=None)
+    splits = datasets.load(name, seed=config["training"]["seed"], **settings)
+    shape = tuple(config["arguments"]["image_shape"])
+    if tuple(splits.image_shape) != shape:
+        raise errors.UserError(
+            f"{name} has images of {splits.image_shape}, and the run's model takes {shape}. "
+            "Expected the same shape: take the run's own data set, or --image_size."
+        )
+    return splits
+
+
+def open_run(directory, config, *, overwrite=False, resume=False):
+    """Makes a directory ready for a training; returns True where one goes on.
+
+    Args:
+        directory: the --output_dir.
+        config: the settings of this training.
+        overwrite: delete the run that lies there.
+        resume: expect a run there.
+
+    Raises:
+        UserError: for a directory that cannot be written, that holds other files, another
+            model, or a training with other settings.
+    """
+    directory = pathlib.Path(directory)
+    _make_writable(directory)
+    entries = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
+    is_run = CONFIG in entries
+    if entries and not is_run:
+        raise errors.UserError(
+            f"--output_dir={directory} holds files that are not a run's ({sorted(entries)[0]}). "
+            "Expected an empty directory or a run: take another one."
+        )
+    if is_run and overwrite:
+        for entry in entries:
+            _delete(directory / entry)
+        is_run = False
+    if resume and not is_run:
+        raise errors.UserError(
+            f"--resume: no run in {directory}. Leave the flag out to start one there."
+        )
+    if is_run:
+        _check_same_settings(directory, read_config(directory), config)
+        return True
+    write_json(directory / CONFIG, config)
+    return False
+
+
+def describe(arguments, dataset, training, model, command, splits):
+    """Returns the content of config.json."""
+    return {
+        "model": model,
+        "arguments": arguments,
+        "dataset": dataset,
+        "training": training,
+        "data_checksum": splits.checksum,
+        "binarization": splits.binarization,
+        "num_train": splits.num_train,
+        "command": command,
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def versions():
+    """Returns the versions of everything that a figure depends on."""
+    found = {"python": platform.python_version(), "vae_zoo": vae_zoo.__version__}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def git_commit():
+    """Returns the commit of the source tree that is running, with "+" if changed, or None."""
+    source = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(source), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        tracked = ["git", "-C", str(source), "ls-files", "--error-unmatch", __file__]
+        subprocess.run(tracked, capture_output=True, check=True, timeout=5)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _check_same_settings(directory, there, here):
+    if there["model"] != here["model"]:
+        raise errors.UserError(
+            f"--output_dir={directory} holds a run of {there['model']}, not of {here['model']}. "
+            "Take another directory, or --overwrite to delete that run."
+        )
+    here = json.loads(json.dumps(here, default=_plain))
+    changed = [
+        f"{name} was {there[group].get(name)!r}, now {here[group].get(name)!r}"
+        for group in ("arguments", "dataset", "training")
+        for name in sorted({*there[group], *here[group]})
+        if there[group].get(name) != here[group].get(name)
+    ]
+    if there["data_checksum"] != here["data_checksum"]:
+        changed.append("the data has another checksum")
+    if changed:
+        raise errors.UserError(
+            f"--output_dir={directory} holds a run with other settings ({'; '.join(changed)}). "
+            "Give the same flags to go on, another directory, or --overwrite to delete that run."
+        )
+
+
+def _make_writable(directory):
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise errors.UserError(
+            f"--output_dir={directory} cannot be written ({error.strerror}). "
+            "Expected a directory that you may write to: take another one."
+        ) from error
+
+
+def _delete(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _number(text):
+    try:
+        value = float(text)
+    except ValueError:
+        return text or None
+    return int(value) if value.is_integer() and "." not in text else value
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value):
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, tuple)):
+        return list(value)
+    raise TypeError(f"not a JSON value: {value!r}")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
