@@ -68,6 +68,13 @@ def no_space(path):
     )
 
 
+def table(rows):
+    """Returns rows of text as aligned columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _parse(flag_values, argv):
     try:
         positional = flag_values(argv)[1:]
@@ -75,7 +82,8 @@ def _parse(flag_values, argv):
         raise errors.UserError(f"{error} (--help lists the flags)") from error
     if positional:
         raise errors.UserError(
-            f"unexpected argument {positional[0]!r}: flags are written --name=value (--help lists them)"
+            f"unexpected argument {positional[0]!r}: flags are written --name=value "
+            "(--help lists them)"
         )
 
 

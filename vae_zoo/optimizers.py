@@ -81,7 +81,7 @@ class GuardedAdam(keras.optimizers.Adam):
 
 
 def guard(optimizer):
-    """Returns the GuardedAdam of a compiled optimizer, or None; looks inside a LossScaleOptimizer."""
+    """Returns the GuardedAdam of a compiled optimizer (behind loss scaling), or None."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     return optimizer if isinstance(optimizer, GuardedAdam) else None
 

@@ -1,9 +1,9 @@
 """A run's directory: what lies in it, written atomically, read back with clear errors.
 
-    config.json  every setting, versions, git commit, checksum of the data
-    checkpoints/ what a killed training goes on from
-    model.keras  the trained model, with its averaged weights where training averaged them
-    metrics.csv  one row an epoch;  report.json  the figures on the test split
+config.json  every setting, versions, git commit, checksum of the data
+checkpoints/ what a killed training goes on from
+model.keras  the trained model, with its averaged weights where training averaged them
+metrics.csv  one row an epoch;  report.json  the figures on the test split
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from vae_zoo import errors
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
+_MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
 
@@ -49,7 +50,7 @@ def atomic(path):
 
 
 def write_json(path, value):
-    """Writes a JSON file atomically; what is not finite becomes null, which JSON lacks a word for."""
+    """Writes a JSON file atomically; what is not finite becomes null."""
     with atomic(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(_finite(json.loads(json.dumps(value, default=_plain))), file, indent=2)
         file.write("\n")
@@ -121,6 +122,15 @@ def load_run(directory):
             f"({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
             "Restore it, or train again with --overwrite."
         ) from error
+
+
+def save_model(model, path):
+    """Writes a model's .keras file, without optimizer or compilation; returns the fresh copy."""
+    fresh = type(model).from_config(model.get_config())
+    fresh.set_weights(model.get_weights())
+    with atomic(path) as partial:
+        fresh.save(partial, overwrite=True)
+    return fresh
 
 
 def load_splits(directory, **overrides):
@@ -237,7 +247,7 @@ def _check_same_settings(directory, there, here):
         f"{name} was {there[group].get(name)!r}, now {here[group].get(name)!r}"
         for group in ("arguments", "dataset", "training")
         for name in sorted({*there[group], *here[group]})
-        if there[group].get(name) != here[group].get(name)
+        if name not in _MAY_CHANGE and there[group].get(name) != here[group].get(name)
     ]
     if there["data_checksum"] != here["data_checksum"]:
         changed.append("the data has another checksum")

@@ -1,0 +1,88 @@
+"""Evaluates a run: python -m vae_zoo.evaluate --run=runs/conv_vae-digits"""
+
+import pathlib
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=FLAGS)
+flags.DEFINE_integer("num_samples", 1000, "importance samples an image", flag_values=FLAGS)
+flags.DEFINE_string("num_images", "all", "test images, the first ones", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "split", "test", ["test", "validation", "train"], "what to evaluate", flag_values=FLAGS
+)
+flags.DEFINE_string("dataset", None, "another data set than the run's", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "of the samples", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "the file (default: RUN/evaluation.json)", flag_values=FLAGS)
+
+
+def evaluate():
+    """Measures a run's ELBO, rate, distortion and importance-weighted NLL, in nats.
+
+    Says first how long it will take; interrupted, the same command goes on.
+    """
+    if not FLAGS.run:
+        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
+    count = _count(FLAGS.num_images)
+    if FLAGS.num_samples < 1:
+        raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
+
+    from vae_zoo import progress, report, runs
+    from vae_zoo.metrics import likelihood
+
+    directory = pathlib.Path(FLAGS.run)
+    config = runs.read_config(directory)
+    model = runs.load_run(directory)
+    splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
+    seconds = likelihood.estimate_seconds(model, images, labels, num_samples=FLAGS.num_samples)
+    print(
+        f"{len(images):,} {FLAGS.split} images of {splits.name}, {FLAGS.num_samples:,} samples "
+        f"each: about {progress.duration(seconds)}",
+        flush=True,
+    )
+    bar = progress.Progress(1, "evaluating")
+    evaluation = likelihood.evaluate(
+        model,
+        images,
+        labels,
+        num_samples=FLAGS.num_samples,
+        seed=FLAGS.seed,
+        progress=bar,
+        resume_file=directory / "evaluation.partial.npz",
+    )
+    bar.close()
+    figures = {
+        "model": config["model"],
+        "dataset": splits.name,
+        "split": FLAGS.split,
+        "binarization": splits.binarization,
+        "seed": FLAGS.seed,
+        "notes": splits.notes,
+        **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
+        "versions": runs.versions(),
+    }
+    output = pathlib.Path(FLAGS.output or directory / "evaluation.json")
+    runs.write_json(output, figures)
+    print(report.likelihood_line(figures))
+    print(f"written to {output}")
+
+
+def _count(text):
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise errors.UserError(f"--num_images={text}: expected all, or a number of at least 1.")
+    return int(text)
+
+
+def main():
+    """The command's entry point."""
+    cli.run(evaluate, FLAGS)
+
+
+if __name__ == "__main__":
+    main()

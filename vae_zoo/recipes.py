@@ -1,0 +1,46 @@
+"""Hyper-parameters that a model is trained with on a data set, and the score to compare with.
+
+One literal table. A flag of the command wins over the recipe; the recipe over DEFAULT.
+"""
+
+from typing import NamedTuple
+
+
+class Recipe(NamedTuple):
+    """How a model is trained on a data set.
+
+    Attributes:
+        epochs, batch_size, learning_rate, schedule, patience, ema, skip_norm: see
+            training.Settings and the flags of the same names.
+        arguments: constructor arguments, over the registry's.
+        published: a published score to compare with, in words, with its source.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    patience: int = 0
+    ema: float = 0.0
+    skip_norm: float | None = None
+    arguments: dict = {}  # noqa: RUF012
+    published: str = ""
+
+
+DEFAULT = Recipe()
+_SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
+
+RECIPES = {
+    ("*", "digits"): Recipe(epochs=100, patience=40),
+    ("*", "sprites"): Recipe(epochs=30),
+    ("*", "binarized_mnist"): Recipe(epochs=100, patience=30, ema=0.999),
+    ("*", "mnist"): Recipe(epochs=100, patience=30, ema=0.999),
+    ("vae", "binarized_mnist"): Recipe(epochs=150, patience=40, ema=0.999, published=_SBM),
+    ("conv_vae", "binarized_mnist"): Recipe(epochs=100, patience=40, ema=0.999, published=_SBM),
+    ("resnet_vae", "binarized_mnist"): Recipe(epochs=60, patience=40, ema=0.999, published=_SBM),
+}
+
+
+def recipe(model, dataset):
+    """Returns the Recipe of a model on a data set, or of any model on it, or the default."""
+    return RECIPES.get((model, dataset)) or RECIPES.get(("*", dataset)) or DEFAULT

@@ -1,0 +1,181 @@
+"""What a run tells of itself at the end: figures on the test split, pictures, a summary."""
+
+import pathlib
+
+import numpy as np
+
+from vae_zoo import noise, plots, runs
+from vae_zoo.metrics import latent_space, likelihood, sample_quality
+
+_PICTURED = 64
+_MANY_SKIPPED = 0.01
+
+
+def is_bce(config):
+    """Returns whether a run trains a Bernoulli cross-entropy on grey values: no likelihood."""
+    bernoulli = config["arguments"].get("likelihood", "bernoulli") == "bernoulli"
+    return bernoulli and config["binarization"] == "none"
+
+
+def likelihood_figures(evaluation, config):
+    """Returns an Evaluation as a dict, its names saying what the figures are.
+
+    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL.
+    """
+    figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
+    if not is_bce(config):
+        return figures
+    for name in ("nll", "nll_stderr", "bits_per_dim"):
+        figures.pop(name, None)
+    figures["bce"] = figures.pop("distortion")
+    figures["negative_bce_less_rate"] = figures.pop("elbo")
+    return figures
+
+
+def test_figures(model, splits, config, *, num_images, num_samples, progress=None):
+    """Returns the figures of report.json that need the model: likelihood and latent space.
+
+    Args:
+        model: the trained VAE.
+        splits: its data.
+        config: of the run.
+        num_images: test images, at most; the first ones.
+        num_samples: importance samples for each.
+        progress: called with the share that is done.
+    """
+    images, labels = splits.images("test", num_images), splits.labels("test", num_images)
+    seed = config["training"]["seed"]
+    evaluation = likelihood.evaluate(
+        model, images, labels, num_samples=num_samples, seed=seed, progress=progress
+    )
+    figures = likelihood_figures(evaluation, config)
+    figures["continuity"] = latent_space.continuity(model, seed=seed)
+    figures["completeness"] = sample_quality.completeness(
+        model,
+        splits.images("train"),
+        splits.labels("train"),
+        splits.images("test"),
+        splits.labels("test"),
+        seed=seed,
+    )
+    return figures
+
+
+def write_report(directory, model, splits, config, outcome, figures):
+    """Writes report.json and returns its content."""
+    report = {
+        "model": config["model"],
+        "dataset": splits.name,
+        "split": "test",
+        "binarization": splits.binarization,
+        "likelihood": "bce" if is_bce(config) else model.likelihood_name,
+        "notes": [*splits.notes, *_warnings(outcome)],
+        **figures,
+        "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+        **outcome._asdict(),
+    }
+    runs.write_json(pathlib.Path(directory) / runs.REPORT, report)
+    return report
+
+
+def draw(directory, model, splits, seed):
+    """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
+    directory = pathlib.Path(directory)
+    labels = cycle_labels(model, _PICTURED)
+    rows = noise.rows(seed, _PICTURED)
+    plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
+    images, image_labels = splits.images("test", 16), splits.labels("test", 16)
+    image_labels = image_labels if model.needs_labels else None
+    reconstructions = np.asarray(model.reconstruct(images, image_labels))
+    plots.reconstructions(directory / "reconstructions.png", images, reconstructions)
+    paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
+    if paths is not None:
+        plots.interpolations(directory / "interpolations.png", paths)
+    if model.latent_size == 2 and paths is not None:
+        plots.manifold(directory / "manifold.png", model)
+    history = runs.read_rows(directory / runs.METRICS)
+    if history:
+        plots.curves(directory / "curves.png", history)
+
+
+def cycle_labels(model, count, label=None):
+    """Returns labels for `count` samples of a conditional model: `label`, or each in turn."""
+    if not model.needs_labels:
+        return None
+    if label is not None:
+        return np.full(count, label, np.int32)
+    return np.arange(count, dtype=np.int32) % model.num_classes
+
+
+def summary(directory, report):
+    """Returns five lines: the bound, the two properties, the training, the pictures, what next."""
+    pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
+    run = f"--run={directory}"
+    lines = [
+        likelihood_line(report),
+        _property_line(report),
+        _training_line(report),
+        f"Pictures in {directory}: {', '.join(pictures)}",
+        f"Next: python -m vae_zoo.evaluate {run} | python -m vae_zoo.sample {run} | "
+        f"python -m export {run} --output_dir={directory}-export",
+    ]
+    return "\n".join(lines)
+
+
+def likelihood_line(report):
+    """Returns the line that says the bound, its parts, and the NLL with its standard error."""
+    source = (
+        f"{report['num_images']} {report['split']} images of {report['dataset']}, "
+        f"binarization {report['binarization']}"
+    )
+    if "bce" in report:
+        return (
+            f"Cross-entropy on grey values (BCE, not a likelihood): {report['bce']:.2f} nats, "
+            f"rate {report['rate']:.2f} ({source})"
+        )
+    parts = f"rate {report['rate']:.2f}, distortion {report['distortion']:.2f}"
+    bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
+    nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
+    return (
+        f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
+        f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
+    )
+
+
+def _property_line(report):
+    steady, complete = report["continuity"], report["completeness"]
+    first = (
+        f"Continuity: change of image per step in z {steady['median']:.2f}, "
+        f"95th percentile {steady['p95']:.2f}"
+        if steady.get("median") is not None
+        else f"Continuity: {steady['reason']}"
+    )
+    second = (
+        f"completeness: {100 * complete['share']:.0f}% of {complete['num_samples']} prior samples "
+        f"are surely one of the classes, {complete['classes_seen']} of {complete['classes']} appear"
+        if complete.get("share") is not None
+        else f"completeness: absent ({complete['reason']})"
+    )
+    return f"{first}; {second}"
+
+
+def _training_line(report):
+    return (
+        f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
+        f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
+        f"{report['active_units']} active units; {report['skipped']} steps skipped, "
+        f"{report['restarts']} restarts"
+        + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
+    )
+
+
+def _warnings(outcome):
+    notes = []
+    if outcome.skipped > _MANY_SKIPPED * outcome.steps:
+        notes.append(
+            f"{outcome.skipped} of {outcome.steps} steps were skipped, more than 1%: this training "
+            "failed. Lower the learning rate."
+        )
+    if outcome.restarts:
+        notes.append(f"The last good state was restored {outcome.restarts} times.")
+    return notes

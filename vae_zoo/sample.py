@@ -1,0 +1,136 @@
+"""Draws from a trained run: python -m vae_zoo.sample --run=runs/conv_vae-digits --seed=0"""
+
+import pathlib
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "row i of the seed is [seed, i]", flag_values=FLAGS)
+flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
+flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
+flags.DEFINE_float("temperature", 1.0, "factor of the prior's noise", flag_values=FLAGS)
+flags.DEFINE_integer("steps", None, "sampling steps, for a diffusion model", flag_values=FLAGS)
+flags.DEFINE_enum("format", "png", ["png", "npz"], "of what is written", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "the file (default: in the run)", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+for _name, _help in {
+    "interpolate": "straight paths between prior draws instead",
+    "traverse": "each latent dimension from -3 to 3 instead",
+    "reconstruct": "test images and their reconstructions instead",
+}.items():
+    flags.DEFINE_bool(_name, False, _help, flag_values=FLAGS)
+
+_MODES = ("interpolate", "traverse", "reconstruct")
+_STEPS = 10
+
+
+def sample():
+    """Draws images from a trained model; the same seed gives the same images."""
+    mode = _check_flags()
+
+    from vae_zoo import runs
+
+    directory = pathlib.Path(FLAGS.run)
+    model = runs.load_run(directory)
+    _check_model(model)
+    output = pathlib.Path(FLAGS.output or directory / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
+    draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
+    arrays, picture = draw.get(mode, _prior_samples)(model)
+    if FLAGS.format == "npz":
+        import numpy as np
+
+        with runs.atomic(output) as partial:
+            np.savez_compressed(partial, **arrays)
+    else:
+        picture(output)
+    print(f"written to {output}")
+
+
+def _prior_samples(model):
+    import numpy as np
+
+    from vae_zoo import noise, plots, report
+
+    labels = report.cycle_labels(model, FLAGS.num, FLAGS.label)
+    options = {} if FLAGS.steps is None else {"steps": FLAGS.steps}
+    seed = noise.rows(FLAGS.seed, FLAGS.num)
+    images, z = model.sample(seed, labels, FLAGS.temperature, **options)
+    arrays = {"image": np.asarray(images), "z": np.asarray(z), "seed": seed}
+    if labels is not None:
+        arrays["label"] = labels
+    return arrays, lambda path: plots.image_grid(path, arrays["image"])
+
+
+def _interpolate(model):
+    from vae_zoo import plots
+    from vae_zoo.metrics import latent_space
+
+    rows = latent_space.interpolations(
+        model, seed=FLAGS.seed, count=max(1, FLAGS.num // _STEPS), steps=_STEPS, label=FLAGS.label
+    )
+    return {"image": rows}, lambda path: plots.interpolations(path, rows)
+
+
+def _traverse(model):
+    from vae_zoo import plots
+    from vae_zoo.metrics import latent_space
+
+    rows = latent_space.traversals(model, seed=FLAGS.seed, steps=_STEPS, label=FLAGS.label)
+    return {"image": rows}, lambda path: plots.traversals(path, rows)
+
+
+def _reconstruct(model):
+    import numpy as np
+
+    from vae_zoo import plots, runs
+
+    splits = runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir)
+    images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)
+    labels = labels if model.needs_labels else None
+    again = np.asarray(model.reconstruct(images, labels))
+    arrays = {"image": images, "reconstruction": again}
+    return arrays, lambda path: plots.reconstructions(path, images, again)
+
+
+def _check_flags():
+    """Returns what to draw: one of _MODES, or "samples"."""
+    if not FLAGS.run:
+        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
+    if FLAGS.num < 1:
+        raise errors.UserError(f"--num={FLAGS.num}: expected at least 1.")
+    if not 0 <= FLAGS.temperature < float("inf"):
+        raise errors.UserError(f"--temperature={FLAGS.temperature}: expected at least 0.")
+    if not -(2**31) <= FLAGS.seed < 2**31:
+        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    modes = [mode for mode in _MODES if FLAGS[mode].value]
+    if len(modes) > 1:
+        raise errors.UserError(f"--{modes[0]} and --{modes[1]}: expected one of them at a time.")
+    return modes[0] if modes else "samples"
+
+
+def _check_model(model):
+    if FLAGS.label is not None and not model.needs_labels:
+        raise errors.UserError(
+            f"--label={FLAGS.label}: {model.name} is not conditional. Leave the flag out, or "
+            "train a conditional model such as cvae."
+        )
+    if FLAGS.label is not None and not 0 <= FLAGS.label < model.num_classes:
+        raise errors.UserError(
+            f"--label={FLAGS.label}: expected a class from 0 to {model.num_classes - 1}."
+        )
+    if FLAGS.steps is not None and "steps" not in type(model).sample.__code__.co_varnames:
+        raise errors.UserError(
+            f"--steps={FLAGS.steps}: {model.name} draws in one step. Leave the flag out."
+        )
+
+
+def main():
+    """The command's entry point."""
+    cli.run(sample, FLAGS)
+
+
+if __name__ == "__main__":
+    main()

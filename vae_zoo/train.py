@@ -1,0 +1,296 @@
+"""Trains a model: python -m vae_zoo.train --model=conv_vae
+
+Flags, then a few calls: data, model, training, report. TensorFlow is imported only when something
+is trained.
+"""
+
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+
+from vae_zoo import cli, datasets, errors, recipes, registry
+
+FLAGS = flags.FlagValues()
+_STRINGS = {
+    "model": "name of a registered model; --list_models shows them",
+    "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
+    "data_dir": "prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+    "manual_dir": "files that were downloaded by hand, for TFDS to prepare",
+    "binarization": "static, dynamic, threshold or none (default: the data set's own)",
+}
+# None: what the recipe of the model on the data set says.
+_NUMBERS = {
+    "epochs": (int, None, "passes over the training split"),
+    "batch_size": (int, None, "images a step, all workers together"),
+    "learning_rate": (float, None, "Adam's, at its highest"),
+    "patience": (int, None, "stop after so many epochs without a better ELBO; 0 never stops"),
+    "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
+    "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
+    "max_minutes": (float, None, "stop after so many minutes of training"),
+    "seed": (int, 0, "of weights, data order and noise"),
+    "image_size": (int, None, "resize images to this many pixels a side"),
+    "crop": (int, None, "cut this many pixels a side out of the centre first"),
+    "memory_budget_mb": (int, 2048, "images beyond this are read from a file on disk"),
+    "report_images": (int, 1000, "test images of the report, at most"),
+    "report_samples": (int, 200, "importance samples for each of them"),
+}
+_CHOICES = {
+    "schedule": (None, ["constant", "cosine"], "of the learning rate"),
+    "precision": (
+        "float32",
+        ["float32", "mixed_bfloat16", "mixed_float16"],
+        "dtype policy of the layers",
+    ),
+    "jit": ("auto", ["auto", "on", "off"], "XLA; auto: on GPUs only"),
+    "strategy": (
+        "one",
+        ["one", "mirrored", "multi_worker"],
+        "one device; all GPUs of this process; or many processes (TF_CONFIG)",
+    ),
+}
+_SWITCHES = {
+    "resume": "expect a run in --output_dir (the same command goes on by itself)",
+    "overwrite": "delete the run that lies in --output_dir",
+    "bce": "train a Bernoulli cross-entropy on grey values: no likelihood, reported as BCE",
+    "list_models": "list the models and stop",
+    "list_datasets": "list the data sets and stop",
+}
+
+
+def _define_flags():
+    for name, text in _STRINGS.items():
+        flags.DEFINE_string(name, None, text, flag_values=FLAGS)
+    for name, (kind, default, text) in _NUMBERS.items():
+        define = flags.DEFINE_integer if kind is int else flags.DEFINE_float
+        define(name, default, text, flag_values=FLAGS)
+    for name, (default, values, text) in _CHOICES.items():
+        flags.DEFINE_enum(name, default, values, text, flag_values=FLAGS)
+    for name, text in _SWITCHES.items():
+        flags.DEFINE_bool(name, False, text, flag_values=FLAGS)
+    flags.DEFINE_string(
+        "dataset",
+        "digits",
+        "a data set (--list_datasets), a folder of images, or a .npz file",
+        flag_values=FLAGS,
+    )
+    flags.DEFINE_multi_string(
+        "set",
+        [],
+        "name=value: a constructor argument of the model, such as latent_size=2 (repeatable)",
+        flag_values=FLAGS,
+    )
+
+
+_define_flags()
+
+
+def train():
+    """Trains a model on a data set and writes its run: checkpoints, model, figures, pictures.
+
+    Example: python -m vae_zoo.train --model=conv_vae
+    """
+    if FLAGS.list_models or FLAGS.list_datasets:
+        print(list_models() if FLAGS.list_models else list_datasets())
+        return
+    spec = registry.spec(_required_model())
+    recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
+    wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
+    _check_numbers()
+    strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
+    dataset = _dataset_settings(recipe)
+    splits = datasets.load(seed=FLAGS.seed, **dataset)
+    for note in splits.notes:
+        print(f"note: {note}")
+
+    from vae_zoo import runs, training
+
+    settings = _training_settings(recipe)
+    directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
+    strategy = strategy or _strategy()
+    chief = training.is_chief(strategy)
+    with strategy.scope():
+        model = registry.create_model(FLAGS.model, **_arguments(spec, splits, wished))
+        training.compile_model(model, settings, splits.steps_per_epoch)
+    config = runs.describe(
+        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
+    )
+    resumed = chief and runs.open_run(
+        directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
+    )
+    print(
+        f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
+        f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}"
+    )
+    outcome = training.train(
+        model,
+        splits,
+        directory,
+        settings,
+        callbacks=_callbacks(settings, splits),
+        strategy=strategy,
+    )
+    if chief:
+        _finish(directory, model, splits, config, outcome)
+
+
+def list_models():
+    """Returns the registry as a table: name, idea, source, parameters, tags."""
+    rows = [("name", "idea", "source", "parameters", "tags")]
+    for name in registry.model_names():
+        spec = registry.spec(name)
+        tags = ", ".join(spec.tags)
+        rows.append((name, spec.idea, spec.source, f"{spec.parameters:,}", tags))
+    return cli.table(rows)
+
+
+def list_datasets():
+    """Returns the data sets as a table, and what else --dataset takes."""
+    rows = [("name", "what it is", "binarization")]
+    rows += [(name, spec.idea, spec.binarization) for name, spec in datasets.DATASETS.items()]
+    return cli.table(rows) + (
+        "\nalso any other image data set of tensorflow-datasets, a folder of images, or a .npz "
+        "file with `image` and optional `label`"
+    )
+
+
+def _finish(directory, model, splits, config, outcome):
+    """Writes what a finished run leaves: model.keras, report.json, pictures; prints the summary."""
+    from vae_zoo import progress, report, runs
+
+    fresh = runs.save_model(model, directory / runs.MODEL)
+    bar = progress.Progress(1, "evaluating")
+    figures = report.test_figures(
+        fresh,
+        splits,
+        config,
+        num_images=FLAGS.report_images,
+        num_samples=FLAGS.report_samples,
+        progress=bar,
+    )
+    bar.close()
+    report.draw(directory, fresh, splits, FLAGS.seed)
+    written = report.write_report(directory, fresh, splits, config, outcome, figures)
+    print(report.summary(directory, written))
+
+
+def _required_model():
+    if not FLAGS.model:
+        raise errors.UserError(
+            "--model is missing: expected one of " + ", ".join(registry.model_names())
+        )
+    return FLAGS.model
+
+
+def _check_numbers():
+    least = {"epochs": 1, "batch_size": 1, "patience": 0, "report_images": 1, "report_samples": 1}
+    for name, value in least.items():
+        given = FLAGS[name].value
+        if given is not None and given < value:
+            raise errors.UserError(f"--{name}={given}: expected at least {value}.")
+    for name in ("learning_rate", "max_minutes", "skip_norm"):
+        given = FLAGS[name].value
+        if given is not None and not 0 < given < float("inf"):
+            raise errors.UserError(f"--{name}={given}: expected a number above 0.")
+    if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
+        raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
+    if not -(2**31) <= FLAGS.seed < 2**31:
+        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+
+
+def _dataset_settings(recipe):
+    names = ("image_size", "crop", "binarization", "data_dir", "manual_dir", "memory_budget_mb")
+    settings = {name: FLAGS[name].value for name in names}
+    return {"name": FLAGS.dataset, "batch_size": FLAGS.batch_size or recipe.batch_size, **settings}
+
+
+def _training_settings(recipe):
+    from vae_zoo import training
+
+    chosen = {}
+    for name in training.Settings._fields:
+        given = FLAGS[name].value
+        chosen[name] = getattr(recipe, name) if given is None and hasattr(recipe, name) else given
+    return training.Settings(**chosen)
+
+
+def _arguments(spec, splits, wished):
+    """Returns the constructor arguments that the data and the flags decide."""
+    cls = registry.model_class(FLAGS.model)
+    given = {
+        "image_shape": splits.image_shape,
+        "likelihood": "bernoulli" if FLAGS.bce else splits.likelihood,
+        "seed": FLAGS.seed,
+        "dtype": FLAGS.precision,
+    }
+    known = registry.constructor_arguments(cls)
+    if "dataset_size" in known:
+        given["dataset_size"] = splits.num_train
+    if cls.needs_labels:
+        given["num_classes"] = _num_classes(splits)
+    for name in ("image_shape", "dtype", "seed", "name"):
+        if name in wished:
+            flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
+            raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
+    arguments = {**given, **wished}
+    _check_likelihood(splits, arguments["likelihood"])
+    return arguments
+
+
+def _num_classes(splits):
+    if splits.num_classes is None:
+        raise errors.UserError(
+            f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
+            "set, such as digits or mnist, or a model without labels."
+        )
+    return splits.num_classes
+
+
+def _check_likelihood(splits, likelihood):
+    grey = splits.binarization == "none"
+    if likelihood == "bernoulli" and grey and not FLAGS.bce:
+        raise errors.UserError(
+            f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
+            "likelihood=discretized_logistic, or --binarization=dynamic; --bce trains the "
+            "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and not grey:
+        raise errors.UserError(
+            f"likelihood={likelihood} is of 8-bit images, and {splits.name} is binary "
+            f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
+        )
+    if FLAGS.bce and not grey:
+        raise errors.UserError(
+            f"--bce is for grey values, and {splits.name} is binary (binarization "
+            f"{splits.binarization}): leave the flag out, or add --binarization=none."
+        )
+
+
+def _strategy():
+    from vae_zoo import training
+
+    return training.make_strategy(FLAGS.strategy)
+
+
+def _callbacks(settings, splits):
+    from vae_zoo import training
+
+    return [training.ProgressBar(settings, splits.batch_size)] if sys.stderr.isatty() else []
+
+
+def _plain_name(name):
+    return pathlib.Path(name).stem.replace("/", "-") if "." in name else name.replace("/", "-")
+
+
+def _command():
+    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:])
+
+
+def main():
+    """The command's entry point."""
+    cli.run(train, FLAGS)
+
+
+if __name__ == "__main__":
+    main()
