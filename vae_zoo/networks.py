@@ -13,7 +13,7 @@ from keras import layers
 from vae_zoo import errors
 
 # Default sizes: units of each layer for mlp; channels at each resolution for conv and resnet.
-DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64, 64), "resnet": (64, 128, 128)}
+DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64, 64), "resnet": (128, 128)}
 _SMALLEST = 8  # maps are halved until a side is at most this
 
 
@@ -90,12 +90,12 @@ def resolutions(image_shape, stages=None):
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class PreActivationBlock(layers.Layer):
-    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a swish before each convolution.
+    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a rectifier before each convolution.
 
     The last convolution starts at zero, so that a deep stack starts as the identity.
 
     Args:
-        channels: channels in and out.
+        channels: channels in and out; a quarter of them between.
 
     Source: He et al. (2016), "Identity mappings in deep residual networks", fig. 4e.
     """
@@ -103,7 +103,7 @@ class PreActivationBlock(layers.Layer):
     def __init__(self, channels, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        narrow = max(channels // 2, 4)
+        narrow = max(channels // 4, 4)
         policy = self.dtype_policy
         self.convolutions = [
             layers.Conv2D(narrow, 1, dtype=policy),
@@ -120,7 +120,7 @@ class PreActivationBlock(layers.Layer):
     def call(self, inputs):
         x = inputs
         for convolution in self.convolutions:
-            x = convolution(keras.ops.silu(x))
+            x = convolution(keras.ops.leaky_relu(x))
         return inputs + x
 
     def compute_output_shape(self, input_shape):
@@ -132,30 +132,45 @@ class PreActivationBlock(layers.Layer):
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class DepthToSpace(layers.Layer):
-    """Trades channels for resolution: [B, H, W, 4C] -> [B, 2H, 2W, C]."""
+    """Trades channels for resolution: [B, H, W, f * f * C] -> [B, f * H, f * W, C].
+
+    Args:
+        factor: f.
+    """
+
+    def __init__(self, factor=2, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
 
     def call(self, inputs):
         import tensorflow as tf
 
-        return tf.nn.depth_to_space(inputs, 2)
+        return tf.nn.depth_to_space(inputs, self.factor)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        return batch, 2 * height, 2 * width, channels // 4
+        return batch, self.factor * height, self.factor * width, channels // self.factor**2
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class SpaceToDepth(layers.Layer):
-    """Trades resolution for channels: [B, 2H, 2W, C] -> [B, H, W, 4C]."""
+class SpaceToDepth(DepthToSpace):
+    """Trades resolution for channels: [B, f * H, f * W, C] -> [B, H, W, f * f * C].
+
+    Args:
+        factor: f.
+    """
 
     def call(self, inputs):
         import tensorflow as tf
 
-        return tf.nn.space_to_depth(inputs, 2)
+        return tf.nn.space_to_depth(inputs, self.factor)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        return batch, height // 2, width // 2, channels * 4
+        return batch, height // self.factor, width // self.factor, channels * self.factor**2
 
 
 def _check_hidden(network, hidden):
@@ -215,35 +230,43 @@ def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
         layers.Dense(256, activation="relu", dtype=dtype),
         layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
         layers.Reshape(smallest, dtype=dtype),
-        *(_conv(layers.Conv2DTranspose, n, dtype) for n in [*channels[1:], channels[-1]]),
-        _conv(layers.Conv2D, outputs, dtype, size=3, stride=1, activation=None),
+        *(_conv(layers.Conv2DTranspose, n, dtype) for n in channels[1:]),
+        _conv(layers.Conv2DTranspose, outputs, dtype, activation=None),
     ]
 
 
+def _factors(image_shape):
+    """Returns by how much each stage of a resnet divides the image: 4 first, where it can."""
+    halvings = len(resolutions(image_shape)) - 1
+    return [4] + [2] * (halvings - 2) if halvings > 1 else [2] * halvings
+
+
 def _resnet_encoder(image_shape, hidden, blocks, dtype):
-    stages = len(resolutions(image_shape)) - 1
+    factors = _factors(image_shape)
     stack = []
-    for channels in _stage_channels(hidden, stages):
+    for stage, channels in enumerate(_stage_channels(hidden, len(factors))):
         stack += [
-            SpaceToDepth(dtype=dtype),
-            layers.Conv2D(channels, 3, padding="same", dtype=dtype),
+            SpaceToDepth(factors[stage], dtype=dtype),
+            layers.Conv2D(channels, 1 if stage else 3, padding="same", dtype=dtype),
             *(PreActivationBlock(channels, dtype=dtype) for _ in range(blocks)),
         ]
-    return [*stack, layers.Activation("silu", dtype=dtype), layers.Flatten(dtype=dtype)]
+    return [*stack, layers.LeakyReLU(dtype=dtype), layers.Flatten(dtype=dtype)]
 
 
 def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
-    sizes = resolutions(image_shape)
-    channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
-    smallest = (*sizes[-1], channels[0])
+    factors = _factors(image_shape)[::-1]
+    channels = _stage_channels(hidden, len(factors))[::-1]
+    smallest = (*resolutions(image_shape)[-1], channels[0])
     stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
-    for here, above in zip(channels, [*channels[1:], outputs], strict=True):
-        last = above is outputs
+    for stage, (here, above) in enumerate(zip(channels, [*channels[1:], outputs], strict=True)):
+        last = stage == len(factors) - 1
         stack += [
             *(PreActivationBlock(here, dtype=dtype) for _ in range(blocks)),
-            layers.Activation("silu", dtype=dtype),
-            layers.Conv2D(4 * above, 3 if last else 1, padding="same", dtype=dtype),
-            DepthToSpace(dtype=dtype),
+            layers.LeakyReLU(dtype=dtype),
+            layers.Conv2D(
+                factors[stage] ** 2 * above, 3 if last else 1, padding="same", dtype=dtype
+            ),
+            DepthToSpace(factors[stage], dtype=dtype),
         ]
     return stack
 
