@@ -90,7 +90,7 @@ def resolutions(image_shape, stages=None):
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class PreActivationBlock(layers.Layer):
-    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a rectifier before each convolution.
+    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a rectifier before each.
 
     The last convolution starts at zero, so that a deep stack starts as the identity.
 

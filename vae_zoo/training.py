@@ -150,6 +150,7 @@ def train(model, splits, directory, settings, callbacks=(), strategy=None):
             initial_epoch=epoch,
             epochs=epoch + 1 if done else settings.epochs,
             steps_per_epoch=splits.steps_per_epoch - done,
+            shuffle=False,
             verbose=0,
             callbacks=[session, *callbacks],
         )

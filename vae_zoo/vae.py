@@ -7,7 +7,9 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 `evaluate`, loss scaling and metrics are Keras's own.
 """
 
+import contextlib
 import inspect
+import random
 
 import keras
 import tensorflow as tf
@@ -52,7 +54,7 @@ class VAE(keras.Model):
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         num_classes: how many labels there are, where the model uses them.
-        seed: run seed; all noise is a function of (seed, step, layer).
+        seed: run seed; initial weights are a function of it, all noise of (seed, step, layer).
         **kwargs: of keras.Model: name, dtype (a dtype policy).
 
     Example:
@@ -116,7 +118,8 @@ class VAE(keras.Model):
         self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
         self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.set_step(0)
-        self.build_networks()
+        with _initial_weights_of(seed):
+            self.build_networks()
         self.built = True
 
     # What a model replaces.
@@ -421,7 +424,7 @@ class VAE(keras.Model):
         if self.needs_labels and label is None:
             raise errors.UserError(
                 f"{type(self).__name__} is conditional and got no label. Expected one whole number "
-                f"from 0 to {self.num_classes - 1} for each image: a data set with labels, or --label."
+                f"from 0 to {self.num_classes - 1} for each image: labelled data, or --label."
             )
         return label if self.needs_labels else None
 
@@ -442,6 +445,17 @@ def replica_mean(value):
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+@contextlib.contextmanager
+def _initial_weights_of(seed):
+    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _batch_major(value, like):

@@ -1,0 +1,88 @@
+"""Fixtures that many tests share: small data, small models, real processes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def batch():
+    """Eight binary images with labels, the same at every call."""
+    rng = np.random.default_rng(0)
+    image = (rng.random((8, 28, 28, 1)) < 0.3).astype(np.float32)
+    return {"image": image, "label": np.arange(8, dtype=np.int32) % 10}
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A function that builds a registered model at its small size."""
+    from vae_zoo import registry
+
+    def build(name, **arguments):
+        known = registry.constructor_arguments(registry.model_class(name))
+        if registry.model_class(name).needs_labels:
+            arguments.setdefault("num_classes", 10)
+        if "dataset_size" in known:
+            arguments.setdefault("dataset_size", 1000)
+        return registry.create_model(name, tiny=True, **{"image_shape": (28, 28, 1), **arguments})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory):
+    """A function that runs one of our commands as a real process, away from the source tree."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def run(module, *flags, timeout=300, env=None, check=False):
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, flags)],
+            cwd=elsewhere,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=check,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Where the data sets that ship are prepared, once for all tests."""
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture(scope="session")
+def digits(data_dir):
+    """The default data set, batches of 64."""
+    from vae_zoo import datasets
+
+    return datasets.load("digits", batch_size=64, data_dir=data_dir)
+
+
+@pytest.fixture(scope="session")
+def trained(command, data_dir, tmp_path_factory):
+    """A run of the command: a tiny VAE, two epochs on digits."""
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    command(
+        "vae_zoo.train",
+        "--model=vae",
+        "--epochs=2",
+        "--set=hidden=(32,)",
+        "--set=latent_size=4",
+        "--report_samples=10",
+        f"--output_dir={directory}",
+        f"--data_dir={data_dir}",
+        check=True,
+    )
+    return directory

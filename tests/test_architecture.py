@@ -1,0 +1,82 @@
+"""The one-way rules, the imports that must stay cheap, and what the text may not say."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+# What a part may not know, by the names of modules.
+FORBIDDEN = {
+    "vae_zoo/errors.py": ("vae_zoo",),
+    "vae_zoo/noise.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/elbo.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/networks.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/distributions.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/optimizers.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/datasets": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry", "vae_zoo.runs"),
+    "vae_zoo/vae.py": ("vae_zoo.models", "vae_zoo.registry", "vae_zoo.runs", "vae_zoo.train"),
+    "vae_zoo/models": ("vae_zoo.registry", "vae_zoo.runs", "vae_zoo.train", "vae_zoo.training"),
+    "vae_zoo/metrics": ("vae_zoo.models", "vae_zoo.runs", "vae_zoo.train", "vae_zoo.training"),
+    "vae_zoo": ("export", "benchmarks"),
+    "export": ("benchmarks",),
+}
+
+
+def modules_imported(path):
+    """Returns the full names of what a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_imports_go_one_way(part):
+    path = ROOT / part
+    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    assert files
+    for file in files:
+        for name in modules_imported(file):
+            for forbidden in FORBIDDEN[part]:
+                wrong = name == forbidden or name.startswith(forbidden + ".")
+                assert not wrong, f"{file.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import vae_zoo",
+        "import vae_zoo.registry; vae_zoo.model_names()",
+        "import vae_zoo.train; vae_zoo.train.list_models(); vae_zoo.train.list_datasets()",
+        "import vae_zoo.evaluate, vae_zoo.sample",
+        "import vae_zoo.datasets",
+    ],
+)
+def test_what_lists_or_helps_imports_no_tensorflow(code):
+    slow = "('tensorflow', 'keras', 'matplotlib', 'sklearn', 'tensorflow_datasets')"
+    check = f"import sys; {code}; print([name for name in {slow} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_another_keras_backend_is_refused_at_import():
+    code = "import os; os.environ['KERAS_BACKEND'] = 'jax'; import vae_zoo"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode and "Unset KERAS_BACKEND" in result.stderr
+
+
+def test_every_public_name_is_there():
+    import vae_zoo
+
+    for name in vae_zoo.__all__:
+        assert getattr(vae_zoo, name) is not None
+    with pytest.raises(AttributeError):
+        vae_zoo.no_such_name  # noqa: B018

@@ -1,0 +1,249 @@
+"""What every registered model must do, whatever it is."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vae_zoo
+from vae_zoo import elbo, noise, registry, training
+
+NAMES = vae_zoo.model_names()
+SEED = (0, 7)
+
+
+def as_tensors(batch):
+    return {name: tf.constant(value) for name, value in batch.items()}
+
+
+def images_of(model, labels=None):
+    rows = noise.rows(3, 4)
+    labels = np.arange(4, dtype=np.int32) if model.needs_labels else None
+    return model.sample(rows, labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_are_batch_major_finite_and_pure(name, tiny, batch):
+    model = tiny(name)
+    terms = model.terms(as_tensors(batch), num_samples=3, analytic=False, seed=SEED)
+    assert terms.log_likelihood.shape == (8, 3)
+    assert terms.rate.shape[:2] == (8, 3) and terms.rate.shape.rank == 3
+    assert terms.penalty.shape == (8, 3)
+    assert terms.loss.shape == (8,)
+    assert all(np.isfinite(part).all() for part in terms)
+    again = model.terms(as_tensors(batch), num_samples=3, analytic=False, seed=SEED)
+    for part, other in zip(terms, again, strict=True):
+        np.testing.assert_array_equal(part, other)
+    other = model.terms(as_tensors(batch), num_samples=3, analytic=False, seed=(0, 8))
+    assert np.abs(terms.log_likelihood - other.log_likelihood).max() > 0 or name == "vq_vae"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_for_each_image_makes_it_independent_of_its_batch(name, tiny, batch):
+    model = tiny(name)
+    inputs, rows = as_tensors(batch), noise.rows(5, 8)
+    together = elbo.elbo(model.terms(inputs, seed=rows))
+    alone = elbo.elbo(model.terms({k: v[2:3] for k, v in inputs.items()}, seed=rows[2:3]))
+    np.testing.assert_allclose(together[2:3], alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_reaches_every_weight(name, tiny, batch):
+    model = tiny(name)
+    model.compile(optimizer="adam")
+    with tf.GradientTape() as tape:
+        terms = model(as_tensors(batch), training=True)
+        loss = model.compute_loss(y_pred=terms)
+    silent = [
+        variable.path
+        for variable, gradient in zip(
+            model.trainable_variables, tape.gradient(loss, variables_of(model)), strict=True
+        )
+        if gradient is None
+    ]
+    assert not [path for path in silent if "discriminator" not in path]
+
+
+def variables_of(model):
+    return [variable.value for variable in model.trainable_variables]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_are_images_and_a_function_of_their_seed(name, tiny):
+    model = tiny(name)
+    images, z = images_of(model)
+    assert images.shape == (4, 28, 28, 1) and z.shape[0] == 4
+    assert np.min(images) >= 0 and np.max(images) <= 1
+    np.testing.assert_array_equal(images, images_of(model)[0])
+    label = np.array([2], np.int32) if model.needs_labels else None
+    np.testing.assert_allclose(images[2:3], model.sample(noise.rows(3, 1, start=2), label)[0],
+                               atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reconstructions_are_images(name, tiny, batch):
+    model = tiny(name)
+    label = batch["label"] if model.needs_labels else None
+    again = np.asarray(model.reconstruct(batch["image"], label))
+    assert again.shape == batch["image"].shape and again.min() >= 0 and again.max() <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keras_file_holds_the_whole_model(name, tiny, batch, tmp_path):
+    model = tiny(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert len(loaded.weights) == len(model.weights) > 0
+    for ours, theirs in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    before = model.terms(as_tensors(batch), seed=SEED)
+    after = loaded.terms(as_tensors(batch), seed=SEED)
+    np.testing.assert_array_equal(before.loss, after.loss)
+
+
+def test_keras_file_loads_in_a_fresh_process(tiny, tmp_path):
+    model = tiny("conv_vae")
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import keras, numpy, vae_zoo.vae\n"
+        f"model = keras.saving.load_model(r'{tmp_path / 'model.keras'}')\n"
+        f"numpy.save(r'{tmp_path / 'images.npy'}', model.generate(vae_zoo.noise.rows(3, 4)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images_of(model)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_xla_gives_the_same_terms(name, tiny, batch):
+    model = tiny(name)
+    inputs = as_tensors(batch)
+
+    def loss(inputs):
+        return model.terms(inputs, seed=SEED).loss
+
+    plain = tf.function(loss)(inputs)
+    compiled = tf.function(loss, jit_compile=True)(inputs)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_lowers_the_loss_in_every_precision(name, tiny, digits):
+    """Also that the default loop runs: guarded Adam, several steps a call."""
+    for precision in ("float32", "mixed_bfloat16"):
+        model = tiny(name, dtype=precision)
+        settings = training.Settings(epochs=3, learning_rate=3e-3, schedule="constant")
+        training.compile_model(model, settings, 10)
+        history = model.fit(digits.train_from(0), epochs=3, steps_per_epoch=10, verbose=0)
+        losses = history.history["loss"]
+        assert np.isfinite(losses).all() and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_training_is_the_uninterrupted_one(name, tiny, digits, tmp_path):
+    settings = training.Settings(epochs=2, ema=0.9, schedule="cosine")
+    whole = train(tiny(name, warmup_steps=20), digits, tmp_path / "whole", settings)
+
+    class Killed(Exception):
+        pass
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tiny(name, warmup_steps=20), digits, tmp_path / "parts", settings, [Kill()], True)
+    resumed = train(tiny(name, warmup_steps=20), digits, tmp_path / "parts", settings)
+    for ours, theirs in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    drop = ("minutes", "cpu_minutes", "images_per_second")
+    rows = [
+        [{k: v for k, v in row.items() if k not in drop} for row in read(tmp_path / part)]
+        for part in ("whole", "parts")
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) == 2
+
+
+def train(model, splits, directory, settings, callbacks=(), save_always=False):
+    if save_always:
+        training._CHECKPOINT_SECONDS, kept = -1, training._CHECKPOINT_SECONDS
+    try:
+        training.compile_model(model, settings, splits.steps_per_epoch)
+        training.train(model, splits, directory, settings, callbacks)
+    finally:
+        if save_always:
+            training._CHECKPOINT_SECONDS = kept
+    return model
+
+
+def read(directory):
+    from vae_zoo import runs
+
+    return runs.read_rows(directory / "metrics.csv")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_those_of_the_table(name):
+    arguments = {"num_classes": 10} if registry.model_class(name).needs_labels else {}
+    model = registry.create_model(name, image_shape=(28, 28, 1), **arguments)
+    trainable = sum(np.prod(variable.shape) for variable in model.trainable_variables)
+    assert trainable == registry.spec(name).parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_training_diverges_on_extreme_images(name, tiny):
+    model = tiny(name)
+    training.compile_model(model, training.Settings(epochs=1, schedule="constant"), 20)
+    label = np.zeros(16, np.int32)
+    for image in (np.zeros((16, 28, 28, 1)), np.ones((16, 28, 28, 1))):
+        data = {"image": image.astype(np.float32), "label": label}
+        stream = tf.data.Dataset.from_tensors(data).repeat()
+        history = model.fit(stream, epochs=1, steps_per_epoch=20, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+        assert int(model.optimizer.skipped) == 0
+
+
+@pytest.mark.parametrize(
+    "shape, network",
+    [((32, 32, 3), "conv"), ((64, 64, 1), "resnet"), ((64, 64, 3), "conv"), ((20, 12, 1), "mlp")],
+)
+def test_other_image_sizes_and_colour(shape, network):
+    hidden = (8, 8)
+    model = vae_zoo.VAE(shape, 4, network=network, hidden=hidden, likelihood="discretized_logistic")
+    image = np.random.default_rng(0).integers(0, 256, (3, *shape)) / 255
+    terms = model.terms({"image": image.astype(np.float32)}, seed=SEED)
+    assert np.isfinite(terms.loss).all()
+    assert model.generate(noise.rows(0, 2)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, words",
+    [
+        ("conv_vea", {}, "Did you mean 'conv_vae'"),
+        ("vae", {"latent_sise": 3}, "Did you mean 'latent_size'"),
+        ("vae", {"latent_size": 0}, "latent_size=0"),
+        ("vae", {"latent_size": -2}, "latent_size=-2"),
+        ("vae", {"network": "cnov"}, "Did you mean 'conv'"),
+        ("vae", {"likelihood": "gauss"}, "Unknown likelihood 'gauss'"),
+        ("vae", {"free_bits": -1}, "free_bits=-1"),
+        ("vae", {"beta": -1}, "beta=-1"),
+        ("vae", {"image_shape": (28, 28)}, "image_shape=(28, 28)"),
+        ("vae", {"image_shape": (28, 28, 2)}, "1 or 3 channels"),
+        ("conv_vae", {"image_shape": (25, 25, 1)}, "25 x 25"),
+        ("conv_vae", {"hidden": (0,)}, "hidden=(0,)"),
+    ],
+)
+def test_arguments_that_make_no_model_are_refused(name, arguments, words):
+    with pytest.raises(vae_zoo.UserError) as error:
+        vae_zoo.create_model(name, **{"image_shape": (28, 28, 1), **arguments})
+    assert words in str(error.value)
+
+
+def test_wrong_inputs_are_refused(tiny, batch):
+    model = tiny("vae")
+    with pytest.raises(vae_zoo.UserError, match="Expected images of shape"):
+        model.terms({"image": batch["image"][:, :20]}, seed=SEED)
+    with pytest.raises(vae_zoo.UserError, match="Wrap images"):
+        model.terms(batch["image"], seed=SEED)

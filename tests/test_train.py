@@ -1,0 +1,234 @@
+"""The commands as real processes: what they write, what they refuse, what a kill leaves."""
+
+import csv
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+import vae_zoo
+from vae_zoo import runs
+
+SMALL = ("--set=hidden=(32,)", "--set=latent_size=4", "--report_samples=10")
+FILES = (
+    "config.json",
+    "report.json",
+    "model.keras",
+    "metrics.csv",
+    "curves.png",
+    "reconstructions.png",
+    "samples.png",
+    "interpolations.png",
+)
+
+
+def weights(directory):
+    """Returns every array of a run's model.keras."""
+    found = {}
+    with zipfile.ZipFile(directory / "model.keras") as archive:
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    file.visititems(
+        lambda name, item: (
+            found.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None
+        )
+    )
+    return found
+
+
+def test_a_run_leaves_everything(trained):
+    for name in FILES:
+        assert (trained / name).stat().st_size > 0, name
+    assert list((trained / "tensorboard").iterdir())
+    config = json.loads((trained / "config.json").read_text())
+    assert config["versions"]["tensorflow"] and config["data_checksum"]
+    assert config["arguments"]["latent_size"] == 4 and config["training"]["epochs"] == 2
+    rows = list(csv.DictReader((trained / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"elbo", "rate", "distortion", "val_elbo", "images_per_second"} <= set(rows[0])
+
+
+def test_the_report_is_of_the_test_split_and_adds_up(trained):
+    report = json.loads((trained / "report.json").read_text())
+    assert report["split"] == "test" and report["binarization"] == "dynamic"
+    assert report["elbo"] == pytest.approx(-report["rate"] - report["distortion"], rel=1e-5)
+    assert report["nll"] <= -report["elbo"] + 1 and report["num_samples"] == 10
+    assert report["num_images"] == 180 and report["nll_stderr"] > 0
+    assert 0 <= report["completeness"]["share"] <= 1 and report["completeness"]["classes"] == 10
+    assert 0 < report["continuity"]["median"] <= report["continuity"]["p95"]
+    assert any("published" in note for note in report["notes"])
+
+
+def test_a_run_loads_in_python(trained):
+    model = vae_zoo.load_run(trained)
+    assert model.generate(0).shape == (64, 28, 28, 1)
+    with pytest.raises(vae_zoo.UserError, match="is not a run"):
+        vae_zoo.load_run(trained / "nowhere")
+
+
+def test_evaluation_agrees_with_the_report(trained, command, data_dir):
+    flags = (f"--run={trained}", "--num_samples=10", f"--data_dir={data_dir}")
+    output = command("vae_zoo.evaluate", *flags, check=True).stdout
+    assert "about" in output.splitlines()[0]
+    report = json.loads((trained / "report.json").read_text())
+    evaluation = json.loads((trained / "evaluation.json").read_text())
+    assert evaluation["nll"] == pytest.approx(report["nll"], rel=1e-6)
+    assert len(evaluation["rate_per_dimension"]) == 4
+    assert sum(evaluation["rate_per_dimension"]) == pytest.approx(evaluation["rate"], rel=1e-4)
+
+
+def test_samples_are_those_of_generate(trained, command, tmp_path):
+    for output in (tmp_path / "a.npz", tmp_path / "b.npz"):
+        flags = (f"--run={trained}", "--seed=7", "--num=5", "--format=npz", f"--output={output}")
+        command("vae_zoo.sample", *flags, check=True)
+    ours = vae_zoo.load_run(trained).generate(vae_zoo.noise.rows(7, 5))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], ours)
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"], ours)
+
+
+@pytest.mark.parametrize("mode", ["interpolate", "traverse", "reconstruct"])
+def test_other_pictures(mode, trained, command, tmp_path, data_dir):
+    output = tmp_path / f"{mode}.png"
+    flags = (f"--run={trained}", f"--{mode}", f"--output={output}", f"--data_dir={data_dir}")
+    command("vae_zoo.sample", *flags, check=True)
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_again_changes_nothing(trained, command, data_dir):
+    before = weights(trained)
+    flags = ("--model=vae", "--epochs=2", *SMALL)
+    flags += (f"--output_dir={trained}", f"--data_dir={data_dir}")
+    assert "going on" in command("vae_zoo.train", *flags, check=True).stdout
+    after = weights(trained)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_two_latent_dimensions_give_a_manifold_and_grey_values_bce(command, data_dir, tmp_path):
+    flags = ("--model=vae", "--epochs=1", "--set=hidden=(16,)", "--set=latent_size=2")
+    flags += ("--binarization=none", "--bce", "--report_samples=5")
+    flags += (f"--output_dir={tmp_path / 'run'}", f"--data_dir={data_dir}")
+    output = command("vae_zoo.train", *flags, check=True).stdout
+    assert (tmp_path / "run" / "manifold.png").stat().st_size > 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert "bce" in report and "nll" not in report and "elbo" not in report
+    assert "not a likelihood" in output
+
+
+def bad_flags(directory):
+    """Flags that no run can come of, and what the one line must say."""
+    (directory / "foreign").mkdir()
+    (directory / "foreign" / "thesis.tex").write_text("do not delete")
+    (directory / "file").write_text("")
+    return [
+        (["--model=conv_vea"], "Did you mean 'conv_vae'"),
+        ([], "--model is missing"),
+        (["--model=vae", "--dataset=digit"], "Did you mean 'digits'"),
+        (["--model=vae", "--epoch=3"], "Did you mean"),
+        (["--model=vae", "--epochs=0"], "--epochs=0"),
+        (["--model=vae", "--epochs=many"], "epochs"),
+        (["--model=vae", "--precision=float8"], "precision"),
+        (["--model=vae", "--set=latent_size=0"], "latent_size=0"),
+        (["--model=vae", "--set=latent_sise=3"], "Did you mean 'latent_size'"),
+        (["--model=vae", "--set=latent_size"], "expected name=value"),
+        (["--model=vae", "--set=seed=3"], "--seed"),
+        (["--model=vae", "--batch_size=100000"], "100000"),
+        (["--model=vae", "--binarization=none", "--set=likelihood=bernoulli"], "--bce"),
+        (["--model=vae", "--learning_rate=-1"], "--learning_rate=-1"),
+        (["--model=vae", "extra"], "unexpected argument"),
+        (["--model=vae", f"--output_dir={directory / 'foreign'}"], "not a run's"),
+        (["--model=vae", f"--output_dir={directory / 'foreign'}", "--overwrite"], "not a run's"),
+        (["--model=vae", f"--output_dir={directory / 'file'}"], "cannot be written"),
+        (["--model=vae", f"--output_dir={directory / 'new'}", "--resume"], "no run in"),
+    ]
+
+
+def test_mistakes_get_one_line_and_exit_code_two(data_dir, tmp_path, capsys, monkeypatch):
+    from vae_zoo import cli, train
+
+    monkeypatch.chdir(tmp_path)
+    for given, words in bad_flags(tmp_path):
+        train.FLAGS.unparse_flags()
+        for flag in train.FLAGS:
+            train.FLAGS[flag].unparse()
+        with pytest.raises(SystemExit) as stop:
+            cli.run(train.train, train.FLAGS, ["train", f"--data_dir={data_dir}", *given])
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert stop.value.code == 2, given
+        assert error.startswith("error: ") and words in error, (given, error)
+    assert (tmp_path / "foreign" / "thesis.tex").read_text() == "do not delete"
+
+
+def test_another_run_in_the_directory_is_left_alone(trained, command, data_dir):
+    before = (trained / "config.json").read_bytes()
+    place = (f"--output_dir={trained}", f"--data_dir={data_dir}")
+    other = command("vae_zoo.train", "--model=conv_vae", "--epochs=2", *place)
+    assert other.returncode == 2 and "holds a run of vae" in other.stderr
+    longer = command("vae_zoo.train", "--model=vae", "--epochs=3", *SMALL, *place)
+    assert longer.returncode == 2 and "epochs was 2, now 3" in longer.stderr
+    assert (trained / "config.json").read_bytes() == before
+
+
+def test_corrupt_files_are_named(trained, tmp_path):
+    (tmp_path / "config.json").write_bytes((trained / "config.json").read_bytes())
+    with pytest.raises(vae_zoo.UserError, match="has not finished"):
+        vae_zoo.load_run(tmp_path)
+    (tmp_path / "model.keras").write_bytes((trained / "model.keras").read_bytes()[:999])
+    with pytest.raises(vae_zoo.UserError, match="model.keras cannot be loaded"):
+        vae_zoo.load_run(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(vae_zoo.UserError, match="config.json cannot be read"):
+        vae_zoo.load_run(tmp_path)
+
+
+def test_help_and_lists_are_quick(command):
+    for flag in ("--help", "--list_models", "--list_datasets"):
+        started = time.monotonic()
+        result = command("vae_zoo.train", flag, check=True)
+        assert time.monotonic() - started < 2  # a second on an idle machine
+        assert "vae" in result.stdout or "digits" in result.stdout
+    for name in vae_zoo.model_names():
+        assert name in command("vae_zoo.train", "--list_models").stdout
+
+
+def kill_while_training(flags, directory, delay, stop=signal.SIGKILL):
+    """Starts the command, and kills it `delay` seconds after its first epoch was recorded."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vae_zoo.train", *flags, f"--output_dir={directory}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 120
+    while not (directory / "metrics.csv").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(delay)
+    process.send_signal(stop)
+    return process.wait()
+
+
+@pytest.mark.parametrize("name", ["vae", pytest.param("ladder_vae", marks=pytest.mark.slow)])
+def test_killed_twice_a_training_ends_with_the_same_bits(name, command, data_dir, tmp_path):
+    if name not in vae_zoo.model_names():
+        pytest.skip(f"{name} is not registered")
+    flags = [f"--model={name}", "--epochs=30", "--ema=0.99", f"--data_dir={data_dir}"]
+    flags += SMALL if name == "vae" else ["--epochs=4", "--report_samples=2"]
+    command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'whole'}", check=True)
+    delays = random.Random(1)
+    for stop in (signal.SIGKILL, signal.SIGTERM):
+        kill_while_training(flags, tmp_path / "parts", delays.uniform(0, 1), stop)
+    command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'parts'}", check=True)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+    drop = ("minutes", "cpu_minutes", "images_per_second")
+    rows = [
+        [{k: v for k, v in row.items() if k not in drop} for row in runs.read_rows(path)]
+        for path in (tmp_path / "whole" / "metrics.csv", tmp_path / "parts" / "metrics.csv")
+    ]
+    assert rows[0] == rows[1]
