@@ -197,7 +197,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
     return False
 
 
-def describe(arguments, dataset, training, model, command, splits):
+def describe(model, arguments, dataset, training, command, splits):
     """Returns the content of config.json."""
     return {
         "model": model,
