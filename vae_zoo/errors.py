@@ -15,7 +15,7 @@ def unknown(kind, name, known):
         name: what came.
         known: the allowed names.
     """
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
     hint = (
         f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."

@@ -52,9 +52,9 @@ def test_figures(model, splits, config, *, num_images, num_samples, progress=Non
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
-        splits.images("train"),
-        splits.labels("train"),
-        splits.images("test"),
+        splits.raw("train")[: sample_quality.FITTED] / np.float32(255),
+        splits.labels("train", sample_quality.FITTED),
+        splits.raw("test") / np.float32(255),
         splits.labels("test"),
         seed=seed,
     )

@@ -69,6 +69,7 @@ class VAE(keras.Model):
 
     needs_labels = False  # a conditional model says True
     is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
+    decodes_z = True  # False where no one flat z [D] decodes to an image
     analytic_kl = True  # False where KL(q || p) has no closed form
 
     def __new__(cls, *args, **kwargs):
