@@ -30,14 +30,16 @@ class Recipe(NamedTuple):
 DEFAULT = Recipe()
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
 
+_BINARY = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 4000}}
+
 RECIPES = {
-    ("*", "digits"): Recipe(epochs=100, patience=40),
+    ("*", "digits"): Recipe(epochs=60, batch_size=32),
     ("*", "sprites"): Recipe(epochs=30),
-    ("*", "binarized_mnist"): Recipe(epochs=100, patience=30, ema=0.999),
-    ("*", "mnist"): Recipe(epochs=100, patience=30, ema=0.999),
-    ("vae", "binarized_mnist"): Recipe(epochs=150, patience=40, ema=0.999, published=_SBM),
-    ("conv_vae", "binarized_mnist"): Recipe(epochs=100, patience=40, ema=0.999, published=_SBM),
-    ("resnet_vae", "binarized_mnist"): Recipe(epochs=60, patience=40, ema=0.999, published=_SBM),
+    ("*", "binarized_mnist"): Recipe(epochs=50, **_BINARY),
+    ("*", "mnist"): Recipe(epochs=50, **_BINARY),
+    ("vae", "binarized_mnist"): Recipe(epochs=100, published=_SBM, **_BINARY),
+    ("conv_vae", "binarized_mnist"): Recipe(epochs=50, published=_SBM, **_BINARY),
+    ("resnet_vae", "binarized_mnist"): Recipe(epochs=36, published=_SBM, **_BINARY),
 }
 
 

@@ -50,16 +50,16 @@ MODELS = {
         _TINY_CONV,
         "The VAE with strided convolutions",
         "Kingma and Welling 2014; Radford et al. 2016",
-        1_716_801,
+        1_700_609,
         ("conv",),
     ),
     "resnet_vae": ModelSpec(
         "vae_zoo.vae:VAE",
-        {"network": "resnet", "latent_size": 48},
+        {"network": "resnet", "latent_size": 48, "blocks": 3},
         _TINY_RESNET,
         "The VAE with pre-activation residual stacks: the strong single-layer model",
         "Kingma and Welling 2014; He et al. 2016",
-        1_510_052,
+        1_052_144,
         ("resnet",),
     ),
     "beta_vae": ModelSpec(
@@ -68,7 +68,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with the rate weighed by beta, for disentangled latents",
         "Higgins et al. 2017",
-        1_699_861,
+        1_683_669,
         ("conv", "disentanglement"),
     ),
 }
