@@ -13,7 +13,7 @@ import errno
 import os
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from vae_zoo import errors
 
@@ -26,7 +26,8 @@ def run(command, flag_values=None, argv=None):
         flag_values: the command's absl FlagValues; None is absl's global one.
         argv: the command line with the program's name first; None is sys.argv.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the libraries' own chatter
+    logging.set_verbosity(logging.ERROR)
     flag_values = flags.FLAGS if flag_values is None else flag_values
     argv = sys.argv if argv is None else argv
     if {"--help", "-h", "--helpfull", "-help"} & set(argv[1:]):
