@@ -10,7 +10,6 @@ import contextlib
 import csv
 import json
 import math
-import os
 import pathlib
 import platform
 import shutil
@@ -20,33 +19,12 @@ from importlib import metadata
 
 import vae_zoo
 from vae_zoo import errors
+from vae_zoo.files import atomic
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
-
-
-@contextlib.contextmanager
-def atomic(path):
-    """Yields a path beside `path`, of the same suffix, that takes its place when all went well.
-
-    Example:
-        with atomic("run/model.keras") as partial:
-            model.save(partial)
-    """
-    path = pathlib.Path(path)
-    handle, partial = tempfile.mkstemp(suffix="".join(path.suffixes), prefix=".", dir=path.parent)
-    os.close(handle)
-    os.chmod(partial, 0o666 & ~_umask())
-    try:
-        yield partial
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
 
 
 def write_json(path, value):
@@ -299,9 +277,3 @@ def _plain(value):
     if isinstance(value, (set, tuple)):
         return list(value)
     raise TypeError(f"not a JSON value: {value!r}")
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
