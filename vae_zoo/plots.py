@@ -1,135 +1,262 @@
-"""Every picture: matplotlib figures without global state, written atomically."""
+"""Every picture. Drawn with matplotlib's objects, no global state; each file appears whole."""
 
 import math
 
 import numpy as np
 
-from vae_zoo import runs
+from vae_zoo import files
 
-_INCH = 0.6  # of one image of a grid
-_PIXELS = 120  # an inch
+_IMAGE_INCHES = 0.5  # of a side, in a grid
+_GAP = 2  # pixels of white between images
+_DPI = 150
+_LONGEST = 24  # images in a row of a grid
 
 
-def image_grid(path, images, columns=None, row_labels=None):
-    """Draws images [N, H, W, C] in [0, 1] as one grid.
+def image_grid(path, images, columns=None, titles=None):
+    """Draws images in a grid.
 
     Args:
-        path: the .png file.
-        images: the images, row by row.
-        columns: how many in a row; None is a square.
-        row_labels: text at the left of each row.
+        path: the PNG file.
+        images: float [N, H, W, C] in [0, 1].
+        columns: images a row; None makes the grid square.
+        titles: a text above each column.
     """
     images = np.asarray(images)
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    rows = -(-len(images) // columns)
-    canvas = tile(images, rows, columns)
-    left = 0.9 if row_labels else 0.05
-    figure = _figure(columns * _INCH + left + 0.05, rows * _INCH + 0.1)
-    width, height = figure.get_size_inches()
-    box = (left / width, 0.05 / height, columns * _INCH / width, rows * _INCH / height)
-    axes = figure.add_axes(box)
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    for row, text in enumerate(row_labels or []):
-        place = 1 - (row + 0.5) / rows
-        axes.text(-0.01, place, text, transform=axes.transAxes, ha="right", va="center", size=7)
-    _write(figure, path)
+    columns = columns or min(_LONGEST, math.ceil(math.sqrt(len(images))))
+    _draw_tiles(path, _tiled(images, columns), columns, images.shape[1:3], above=titles)
 
 
-def tile(images, rows, columns, gap=1):
-    """Returns images [N, H, W, C] as one canvas with a thin grey line between them."""
-    count, height, width, channels = images.shape
-    full = np.full((rows * columns, height + gap, width + gap, channels), 0.5, np.float32)
-    full[:count, :height, :width] = images
-    full = full.reshape(rows, columns, height + gap, width + gap, channels)
-    canvas = full.transpose(0, 2, 1, 3, 4).reshape(
-        rows * (height + gap), columns * (width + gap), channels
-    )[:-gap, :-gap]
-    return canvas[..., 0] if channels == 1 else canvas
+def reconstructions(path, images, reconstructions, columns=8):
+    """Draws images above their reconstructions, in pairs of rows.
 
-
-def reconstructions(path, images, again, columns=8):
-    """Draws images above their reconstructions, [N, H, W, C] each."""
-    images, again = np.asarray(images), np.asarray(again)
+    Args:
+        path: the PNG file.
+        images: float [N, H, W, C] in [0, 1].
+        reconstructions: of the same shape.
+        columns: images a row.
+    """
+    images, reconstructions = np.asarray(images), np.asarray(reconstructions)
     columns = min(columns, len(images))
-    rows, labels = [], []
-    for start in range(0, len(images) - columns + 1, columns):
-        rows += [*images[start : start + columns], *again[start : start + columns]]
-        labels += ["image", "again"]
-    image_grid(path, np.stack(rows), columns, labels)
+    parts = []
+    for start in range(0, len(images), columns):
+        parts += [_padded(a[start : start + columns], columns) for a in (images, reconstructions)]
+    beside = ["image", "again"] * (len(parts) // 2)
+    tiles = _tiled(np.concatenate(parts), columns, group=2)
+    _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
 
 
 def interpolations(path, rows):
-    """Draws paths through the latent space, [R, S, H, W, C], a row each."""
-    image_grid(path, np.concatenate(np.asarray(rows)), rows.shape[1])
+    """Draws straight paths between prior draws, one a row.
 
-
-def traversals(path, rows):
-    """Draws what each latent dimension does, [D, S, H, W, C], a row each."""
-    labels = [f"z{i + 1}" for i in range(len(rows))]
-    image_grid(path, np.concatenate(np.asarray(rows)), rows.shape[1], labels)
-
-
-def manifold(path, model, side=16):
-    """Draws the images of a two-dimensional latent space at quantiles of its N(0, 1) prior.
-
-    Source: Kingma and Welling (2014), appendix A.
+    Args:
+        path: the PNG file.
+        rows: float [M, n, H, W, C] in [0, 1].
     """
-    from scipy.stats import norm
+    _draw_rows(path, np.asarray(rows))
 
-    quantiles = norm.ppf((np.arange(side) + 0.5) / side).astype(np.float32)
+
+def traversals(path, images_by_dimension, rates=None):
+    """Draws what each latent dimension does, one a row; the dimensions of the highest rate first.
+
+    Args:
+        path: the PNG file.
+        images_by_dimension: float [D, n, H, W, C] in [0, 1].
+        rates: of each dimension, in nats; None leaves the order.
+    """
+    rows = np.asarray(images_by_dimension)
+    order = np.arange(len(rows)) if rates is None else np.argsort(rates)[::-1]
+    names = [f"z{d}" if rates is None else f"z{d}: {rates[d]:.1f} nats" for d in order]
+    _draw_rows(path, rows[order], names)
+
+
+def manifold(path, model, steps=20, label=None):
+    """Draws the images of a two-dimensional latent space, at equal shares of the prior.
+
+    Args:
+        path: the PNG file.
+        model: a VAE of two latent dimensions with an N(0, 1) prior.
+        steps: images a side, at the normal quantiles from 1 / (2 steps) on.
+        label: the class, for a conditional model.
+
+    Source: Kingma and Welling (2014), fig. 4.
+    """
+    from scipy import stats
+
+    quantiles = stats.norm.ppf((np.arange(steps) + 0.5) / steps).astype(np.float32)
     z = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
-    labels = np.zeros(len(z), np.int32) if model.needs_labels else None
-    image_grid(path, np.asarray(model.decode(z, labels)), side)
+    labels = np.full(len(z), label or 0, np.int32) if model.needs_labels else None
+    images = np.asarray(model.decode(z, labels))
+    _draw_tiles(path, _tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
 
 
 def curves(path, rows):
-    """Draws a training from the rows of metrics.csv: ELBO, rate and distortion in nats."""
-    layers = [name for name in rows[-1] if name.startswith("val_rate_")]
-    panels = [("ELBO", "elbo"), ("rate", "rate"), ("distortion", "distortion")]
-    figure = _figure(3.2 * (3 + bool(layers)), 2.6, layout="constrained")
-    axes = figure.subplots(1, 3 + bool(layers))
-    epochs = [row["epoch"] for row in rows]
-    for panel, (title, name) in zip(axes, panels, strict=False):
-        panel.plot(epochs, [row[name] for row in rows], label="training")
-        panel.plot(epochs, [row[f"val_{name}"] for row in rows], label="validation")
-        _label(panel, title)
-    for layer, name in enumerate(layers):
-        axes[-1].plot(epochs, [row[name] for row in rows], label=f"layer {layer + 1}")
+    """Draws a training: ELBO, rate, distortion and images a second against epochs.
+
+    Args:
+        path: the PNG file.
+        rows: dicts of metrics.csv; "val_..." is drawn beside its training figure, and
+            "val_rate_0", "val_rate_1", ... (or "rate_0", ...) are the rates of the layers.
+    """
+    last = rows[-1]
+    layers = [n for n in last if n.startswith("val_rate_")] or [
+        n for n in last if n.startswith("rate_")
+    ]
+    panels = [("elbo", "ELBO (nats)"), ("rate", "rate (nats)"), ("distortion", "distortion (nats)")]
+    panels = [panel for panel in panels if panel[0] in last]
+    figure, axes = _panels(len(panels) + bool(layers) + 1)
+    for axis, (name, title) in zip(axes, panels, strict=False):
+        _curve(axis, rows, {"training": name, "validation": f"val_{name}"}, title)
     if layers:
-        _label(axes[-1], "rate of each layer, validation")
-    _write(figure, path)
+        _curve(
+            axes[len(panels)],
+            rows,
+            {f"layer {i}": name for i, name in enumerate(layers)},
+            "rate of a layer (nats)",
+        )
+    _curve(axes[-1], rows, {"": "images_per_second"}, "images a second")
+    axes[-1].set_ylim(bottom=0)
+    _save(figure, path)
 
 
-def lines(path, series, x_label, y_label, title=""):
-    """Draws named lines: {name: [(x, y), ...]}."""
-    figure = _figure(5.5, 3.6, layout="constrained")
-    axes = figure.subplots()
-    for name, points in series.items():
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    _write(figure, path)
+def nll_curves(path, histories):
+    """Draws negative log-likelihood against minutes of training.
+
+    Args:
+        path: the PNG file.
+        histories: {name: [(minutes, nats), ...]}.
+    """
+    figure, (axis,) = _panels(1, size=(6.0, 4.0))
+    for name, points in histories.items():
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axis.set(xlabel="minutes", ylabel="negative log-likelihood (nats)")
+    axis.legend(frameon=False)
+    _save(figure, path)
 
 
-def _label(panel, title):
-    panel.set_title(title, fontsize=9)
-    panel.set_xlabel("epoch", fontsize=8)
-    panel.set_ylabel("nats", fontsize=8)
-    panel.tick_params(labelsize=7)
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize=7)
+def rates_by_layer(path, histories):
+    """Draws the rate of each layer of one or more models, top layer first.
+
+    Args:
+        path: the PNG file.
+        histories: {name: [nats of each layer]}.
+    """
+    figure, (axis,) = _panels(1, size=(6.0, 4.0))
+    width = 0.8 / max(1, len(histories))
+    for i, (name, rates) in enumerate(histories.items()):
+        axis.bar(np.arange(len(rates)) + i * width, rates, width, align="edge", label=name)
+    most = max(map(len, histories.values()))
+    axis.set_xticks(np.arange(most) + 0.4, [str(layer) for layer in range(most)])
+    axis.set(xlabel="layer, the top one is 0", ylabel="rate (nats)")
+    axis.legend(frameon=False)
+    _save(figure, path)
 
 
-def _figure(width, height, **options):
+def _draw_rows(path, rows, names=None):
+    tiles = _tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+    _draw_tiles(path, tiles, rows.shape[1], rows.shape[2:4], beside=names)
+
+
+def _padded(images, count):
+    """Returns images, filled up with white ones."""
+    missing = count - len(images)
+    return np.concatenate([images, np.ones((missing, *images.shape[1:]), images.dtype)])
+
+
+def _tiled(images, columns, gap=_GAP, group=1):
+    """Returns one picture of images in rows, white between them, RGB [H', W', 3] in [0, 1].
+
+    Args:
+        images: [N, H, W, C].
+        columns: images a row.
+        gap: pixels between.
+        group: after so many rows the gap is three times as wide.
+    """
+    height, width, channels = images.shape[1:]
+    count = math.ceil(len(images) / columns)
+    size = (_offset(count, height, gap, group) - gap, columns * (width + gap) - gap)
+    canvas = np.ones((*size, channels), np.float32)
+    for i, image in enumerate(np.clip(images, 0, 1)):
+        row, column = divmod(i, columns)
+        top, left = _offset(row, height, gap, group), column * (width + gap)
+        canvas[top : top + height, left : left + width] = image
+    return np.repeat(canvas, 3, axis=2) if channels == 1 else canvas
+
+
+def _offset(row, height, gap, group):
+    """Returns the top pixel of a row of tiles."""
+    wider = 0 if group == 1 else 2 * gap * (row // group)
+    return row * (height + gap) + wider
+
+
+def _draw_tiles(path, tiles, columns, size, above=None, beside=None, gap=_GAP, group=1):
+    """Saves one picture of tiles, each pixel a whole number of pixels, with texts around it."""
+    zoom = max(1, round(_IMAGE_INCHES * _DPI / size[0]))
+    pixels = np.kron(tiles, np.ones((zoom, zoom, 1), np.float32))
+    if above is None and beside is None:
+        return _save_pixels(pixels, path)
+    left = 0.0 if beside is None else 0.1 + 0.075 * max(map(len, beside))
+    top = 0.0 if above is None else 0.25
+    height, width = pixels.shape[0] / _DPI, pixels.shape[1] / _DPI
+    figure = _figure((width + left, height + top))
+    figure.figimage(pixels, round(left * _DPI), 0)
+    for row, text in enumerate(beside or []):
+        middle = (_offset(row, size[0], gap, group) + size[0] / 2) * zoom / _DPI
+        x, y = (left - 0.06) / (width + left), (height - middle) / (height + top)
+        figure.text(x, y, text, ha="right", va="center", fontsize=8)
+    for column, text in enumerate((above or [])[:columns]):
+        middle = (column * (size[1] + gap) + size[1] / 2) * zoom / _DPI
+        x, y = (left + middle) / (width + left), (height + 0.06) / (height + top)
+        figure.text(x, y, text, ha="center", va="bottom", fontsize=8)
+    return _save(figure, path, tight=False)
+
+
+def _save_pixels(pixels, path):
+    from PIL import Image
+
+    with files.atomic(path) as partial:
+        Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(partial, format="PNG")
+
+
+def _figure(size):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=_PIXELS, **options)
+    figure = Figure(figsize=size, dpi=_DPI)
+    FigureCanvasAgg(figure)
+    return figure
 
 
-def _write(figure, path):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _panels(count, size=None):
+    """Returns a figure with a row of axes, without frames on top and right."""
+    figure = _figure(size or (3.6 * count, 3.0))
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25, linewidth=0.5)
+    return figure, axes
 
-    with runs.atomic(path) as partial:
-        FigureCanvasAgg(figure).print_png(partial)
+
+def _curve(axis, rows, names, title):
+    """Draws columns of metrics.csv against epochs; what is missing or not finite is left out."""
+    from matplotlib.ticker import MaxNLocator
+
+    for label, name in names.items():
+        points = [(row["epoch"], row[name]) for row in rows if _finite(row.get(name))]
+        if points:
+            marker = "o" if len(points) < 3 else None
+            axis.plot(*zip(*points, strict=True), marker=marker, label=label, linewidth=1.2)
+    axis.set(xlabel="epoch", title=title)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if any(names):
+        axis.legend(frameon=False, fontsize=8)
+
+
+def _finite(value):
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _save(figure, path, tight=True):
+    if tight:
+        figure.tight_layout()
+    with files.atomic(path) as partial:
+        figure.savefig(partial, format="png")

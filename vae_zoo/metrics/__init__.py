@@ -1,1 +1,1 @@
-"""What a trained model is worth: likelihood, latent space, sample quality."""
+"""What is measured of a trained model: likelihood, latent space, disentanglement, samples."""

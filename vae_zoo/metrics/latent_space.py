@@ -1,92 +1,219 @@
-"""What the latent space is like: paths through it, and how smoothly images change along them."""
+"""What the latent space is like: active units, rates, continuity, straight paths and traversals."""
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from vae_zoo import noise
 
-ACTIVE_VARIANCE = 0.01  # Burda et al. (2016), section 5.2
-_REACH = 3.0  # standard deviations of a traversal
+tfd = tfp.distributions
+
+ACTIVE_THRESHOLD = 0.01
+_BATCH = 250
+_SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
+_UNSEEN_STEP = -1  # of the noise key: neither training nor the importance samples use it
 
 
-def continuity(model, *, seed=0, paths=100, steps=10):
-    """Returns how much the image changes for a step in z, along straight paths.
+class LatentStatistics(NamedTuple):
+    """What a set of images does to the latent dimensions.
 
-    Between two prior draws z_0 and z_1 lie `steps` equal steps. Of each step the figure is
-    ||x(z') - x(z)||_2 / ||z' - z||_2, x being the likelihood's mean with pixels in [0, 1]: a small
-    value everywhere means that small steps in z are small changes of the image; a 95th percentile
-    far above the median means that the image jumps somewhere.
+    Attributes:
+        active_units: dimensions whose mean varies over the images by more than the threshold;
+            None for a model that importance weighting has no meaning for.
+        active_threshold: the threshold.
+        variances: Var_x(E[z]) of each dimension, a list for each layer, top first; None as above.
+        rate_per_dimension: KL(q || p) in nats of each dimension of a single layer of diagonal
+            normals, a list; else None.
+    """
+
+    active_units: int | None
+    active_threshold: float | None
+    variances: list | None
+    rate_per_dimension: list | None
+
+
+def statistics(model, images, labels=None, *, seed=0):
+    """Returns the LatentStatistics of images: active units and the rate of each dimension.
+
+    A unit is active if Var_x(E_q(z|x)[z]) > 0.01. Where the mean is not known in closed form (a
+    layer below another one, a flow), it is estimated from two independent halves of 16 samples,
+    and the variance is their covariance over images, which has no bias.
 
     Args:
         model: a VAE.
-        seed: of the prior draws.
-        paths: how many.
-        steps: on each.
+        images: float [N, H, W, C] in [0, 1].
+        labels: int [N], for a conditional model.
+        seed: of those samples.
 
-    Returns:
-        {"median", "p95", "paths", "steps"}; or {"reason"} for a model that no flat z decodes.
+    Source: Burda et al. (2016), section 5.1.
     """
-    if not model.decodes_z:
-        return {"reason": f"{model.name} has no one z that a straight path could go through"}
-    z = _paths(model, seed, paths, steps)
-    images = _decode_rows(model, z, None)
-    change = np.linalg.norm(np.diff(images, axis=1).reshape(paths, steps, -1), axis=-1)
-    length = np.linalg.norm(np.diff(z, axis=1).reshape(paths, steps, -1), axis=-1)
-    ratio = change / length
-    return {
-        "median": float(np.median(ratio)),
-        "p95": float(np.percentile(ratio, 95)),
-        "paths": paths,
-        "steps": steps,
-    }
+    if model.is_bound:
+        return LatentStatistics(None, None, None, None)
+    halves, rates = [], []
+    for start in range(0, len(images), _BATCH):
+        stop = min(start + _BATCH, len(images))
+        image = tf.convert_to_tensor(images[start:stop], tf.float32)
+        label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
+        key = tf.constant([seed, _UNSEEN_STEP - 2 - start], tf.int32)
+        latents = _infer(model, image, label, key)
+        halves.append([_mean_halves(latent) for latent in latents])
+        rates.append(_rate_per_dimension(latents))
+    variances = [_covariance(layer) for layer in zip(*halves, strict=True)]
+    active = sum(int((variance > ACTIVE_THRESHOLD).sum()) for variance in variances)
+    rate = None if rates[0] is None else np.concatenate(rates).mean(0).tolist()
+    return LatentStatistics(active, ACTIVE_THRESHOLD, [v.tolist() for v in variances], rate)
+
+
+def _infer(model, image, label, key):
+    image, label = model.check_inputs({"image": image, "label": label})
+    return model.infer(model.encode(image, label), label, _SAMPLES, key)
+
+
+def _mean_halves(latent):
+    """Returns two independent estimates of E[z], [2, B, D]; equal where it is known exactly."""
+    if _has_exact_mean(latent.posterior):
+        mean = _flat(latent.posterior.mean())
+        return np.stack([mean, mean])
+    z = np.asarray(latent.z)
+    return np.stack([_flat(z[: len(z) // 2].mean(0)), _flat(z[len(z) // 2 :].mean(0))])
+
+
+def _has_exact_mean(posterior):
+    one_for_all_samples = posterior.batch_shape.rank == 1
+    return one_for_all_samples and isinstance(posterior, tfd.Independent)
+
+
+def _flat(array):
+    return np.asarray(array, np.float64).reshape(len(array), -1)
+
+
+def _covariance(halves):
+    """Returns the covariance over images of two halves [2, N, D], given in batches; [D]."""
+    first, second = np.concatenate(halves, axis=1)
+    return ((first - first.mean(0)) * (second - second.mean(0))).mean(0)
+
+
+def _rate_per_dimension(latents):
+    """Returns KL(q || p) of each dimension, [B, D], for one layer of diagonal normals; or None."""
+    pair = (latents[0].posterior, latents[0].prior)
+    if len(latents) > 1 or not all(isinstance(p, tfd.Independent) for p in pair):
+        return None
+    normals = [p.distribution for p in pair]
+    if not all(isinstance(normal, tfd.Normal) for normal in normals):
+        return None
+    return _flat(tfd.kl_divergence(*normals))
+
+
+def interpolate(z0, z1, steps):
+    """Returns the straight path from z0 to z1, both ends included: [steps, ...].
+
+    Args:
+        z0, z1: arrays of one shape.
+        steps: points on the path.
+    """
+    share = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *[1] * np.ndim(z0))
+    return (1 - share) * np.asarray(z0) + share * np.asarray(z1)
 
 
 def interpolations(model, *, seed=0, count=6, steps=10, label=None):
-    """Returns images along straight paths between prior draws, [count, steps, H, W, C], or None."""
-    if not model.decodes_z:
-        return None
-    return _decode_rows(model, _paths(model, seed, count, steps - 1), label)
-
-
-def traversals(model, *, seed=0, steps=10, label=None, limit=40):
-    """Returns images as one latent dimension goes from -3 to 3, [D, steps, H, W, C], or None.
+    """Returns images along straight paths between prior draws, [count, steps, H, W, C].
 
     Args:
         model: a VAE.
-        seed: of the prior draw that the other dimensions stay at.
-        steps: images of a dimension.
-        label: of a conditional model.
-        limit: dimensions, at most.
+        seed: of the draws.
+        count: paths.
+        steps: images on a path, its two ends included.
+        label: the class, for a conditional model; None takes each in turn.
+
+    Returns:
+        Images in [0, 1]; None for a model whose latents no straight path joins (a codebook's
+        codes, a diffusion's noise).
     """
     if not model.decodes_z:
         return None
-    z = _prior_draws(model, seed, 1)[0]
-    rows = np.tile(z, (min(limit, z.size), steps, 1))
-    for dimension in range(len(rows)):
-        rows[dimension, :, dimension] = np.linspace(-_REACH, _REACH, steps)
-    return _decode_rows(model, rows, label)
+    labels = _labels(model, count, label)
+    paths = _paths(model, seed, labels, count, steps)
+    return _decode(model, paths, None if labels is None else np.repeat(labels, steps))
 
 
-def _paths(model, seed, count, steps):
-    """Returns z along straight paths between prior draws, [count, steps + 1, D]."""
-    ends = _prior_draws(model, seed, 2 * count)
-    start, end = ends[0::2, np.newaxis], ends[1::2, np.newaxis]
-    return start + np.linspace(0, 1, steps + 1, dtype=np.float32)[:, np.newaxis] * (end - start)
+def traversals(model, *, seed=0, steps=10, label=None, limit=3.0):
+    """Returns images along each latent dimension, from -limit to limit: [D, steps, H, W, C].
+
+    The other dimensions stay at one prior draw.
+
+    Args:
+        model: a VAE.
+        seed: of the draw.
+        steps: images a dimension.
+        label: the class, for a conditional model; None is class 0.
+        limit: the ends.
+
+    Returns:
+        Images in [0, 1]; None as for `interpolations`.
+    """
+    if not model.decodes_z:
+        return None
+    labels = _labels(model, 1, label)
+    z = np.asarray(model.sample_prior(noise.rows(seed, 1), labels))[0]
+    paths = np.tile(z, (len(z), steps, 1))  # [D, steps, D]
+    for dimension in range(len(z)):
+        paths[dimension, :, dimension] = np.linspace(-limit, limit, steps)
+    return _decode(model, paths, None if labels is None else np.repeat(labels, len(z) * steps))
 
 
-def _prior_draws(model, seed, count):
-    labels = (
-        np.arange(count, dtype=np.int32) // 2 % model.num_classes if model.needs_labels else None
-    )
-    return np.asarray(model.sample_prior(noise.rows(seed, count), labels))
+def continuity(model, *, seed=0, count=64, steps=16):
+    """Returns how much the image changes for a step in the latent space.
+
+    Along `count` straight paths between pairs of prior draws, in `steps` equal steps, the change
+    of a step is ||x' - x|| / ||z' - z||: the L2 norm of the difference of the two decoded images
+    (pixels in [0, 1]) over the length of the step. The smaller the 95th percentile beside the
+    median, the fewer jumps the latent space has. A conditional model keeps the label on a path.
+
+    Args:
+        model: a VAE.
+        seed: of the draws.
+        count: paths.
+        steps: steps on each.
+
+    Returns:
+        {"median", "p95", "num_paths", "num_steps"}; {"reason"} for a model without such paths.
+    """
+    if not model.decodes_z:
+        return {"reason": f"{model.name} has no one z that a straight path could go through"}
+    labels = _labels(model, count, None)
+    paths = _paths(model, seed, labels, count, steps + 1)
+    images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
+    change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
+    ratio = change / np.linalg.norm(np.diff(paths, axis=1), axis=-1)
+    median, high = np.percentile(ratio, (50, 95)).tolist()
+    return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
 
 
-def _decode_rows(model, z, label):
-    """Returns the images of z [R, S, D]; row r of a conditional model is class r."""
-    rows, steps, size = z.shape
-    labels = None
-    if model.needs_labels:
-        classes = np.arange(rows) % model.num_classes if label is None else np.full(rows, label)
-        labels = tf.constant(np.repeat(classes, steps), tf.int32)
-    images = np.asarray(model.decode(tf.constant(z.reshape(-1, size)), labels))
-    return images.reshape(rows, steps, *images.shape[1:])
+def _labels(model, count, label):
+    if not model.needs_labels:
+        return None
+    if label is not None:
+        return np.full(count, label, np.int32)
+    return np.arange(count, dtype=np.int32) % model.num_classes
+
+
+def _paths(model, seed, labels, count, steps):
+    """Returns straight paths between pairs of prior draws, [count, steps, D]."""
+    rows = noise.rows(seed, 2 * count)
+    starts = np.asarray(model.sample_prior(rows[:count], labels))
+    ends = np.asarray(model.sample_prior(rows[count:], labels))
+    return np.moveaxis(interpolate(starts, ends, steps), 0, 1)
+
+
+def _decode(model, z, labels):
+    """Returns the images of z [M, n, D], decoded in batches: [M, n, H, W, C]."""
+    flat = z.reshape(-1, z.shape[-1]).astype(np.float32)
+    images = [
+        np.asarray(
+            model.decode(flat[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
+        )
+        for i in range(0, len(flat), _BATCH)
+    ]
+    return np.concatenate(images).reshape(*z.shape[:-1], *model.image_shape)

@@ -1,55 +1,51 @@
-"""The bounds of a trained model on images, in nats.
+"""ELBO, rate, distortion and the importance-weighted bound of log p(x), in nats.
 
-    log p(x) >= E log 1/K sum_k w_k,   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
+    log p(x) >= E [ log 1/K sum_k p(x, z_k) / q(z_k | x) ],  z_k ~ q(z | x)
 
-Burda et al. (2016), eq. 8. An image is encoded once; its samples are decoded in large batches, and
-their log-weights go into a streaming log-sum-exp, so that memory does not grow with K. The noise is
-a function of (seed, block of images, chunk of samples): an interrupted evaluation that goes on
-gives the figures of an uninterrupted one.
+Burda, Grosse and Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8. An image is
+encoded once; its samples are decoded in large batches, and their log-weights, each from its own
+log-ratio, run into a streaming log-sum-exp. The noise is a function of (seed, block of images,
+chunk of samples), so that an interrupted evaluation goes on to the same figures.
 """
 
-import hashlib
-import logging
 import math
-import pathlib
 import time
 import weakref
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from vae_zoo import errors
 from vae_zoo.elbo import log_weights
-from vae_zoo.metrics.latent_space import ACTIVE_VARIANCE
+from vae_zoo.metrics import latent_space, partial_results
 
-tfd = tfp.distributions
-
-_BLOCK = 32  # images encoded together
-_DECODES = 1024  # samples decoded together
-_SAVE_SECONDS = 10
-_COLUMNS = ("log_p", "distortion", "rate", "effective_samples")
-_functions = weakref.WeakKeyDictionary()
+_BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
+_COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer
 
 
 class Evaluation(NamedTuple):
-    """The figures of a model on a set of images, means over the images.
+    """The figures of a set of images; means over images, in nats an image.
 
     Attributes:
-        elbo: -rate - distortion, nats.
-        rate: KL(q || p), nats; in closed form where there is one.
-        distortion: -E_q log p(x | z), nats.
-        nll: minus the importance-weighted bound on log p(x), nats; for a model that is a bound
-            itself (`is_bound`), minus the ELBO.
-        nll_stderr: its standard error over the images.
-        bits_per_dim: nll / (pixels * channels * ln 2), for 8-bit images; else None.
-        active_units: latent dimensions whose posterior mean varies by more than 0.01 over the
-            images (Burda et al., 2016, section 5.2); None where there are none to count.
-        rate_per_dimension: nats for each latent dimension, for a diagonal normal; else None.
-        rate_per_layer: nats for each stochastic layer.
-        effective_sample_size: (sum w)^2 / sum w^2, of num_samples.
-        num_images, num_samples: what the figures come from.
-        is_bound: importance weighting has no meaning for the model: nll is a variational bound.
+        elbo: evidence lower bound: -distortion - rate.
+        rate: KL(q(z | x) || p(z)), summed over the layers.
+        distortion: -E_q [log p(x | z)].
+        nll: negative importance-weighted bound, an upper bound of -log p(x); the negative ELBO
+            where is_bound.
+        nll_stderr: its standard error over images; NaN for a single image.
+        bits_per_dim: nll / (H * W * C * ln 2), for 8-bit images; else None.
+        active_units: latent dimensions whose mean varies over the images; see latent_space. None
+            where is_bound.
+        active_threshold: variance above which a unit is active.
+        rate_per_dimension: KL of each latent dimension, for diagonal normals; else None.
+        rate_per_layer: rate of each stochastic layer, top first, where there are several.
+        effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights; None where
+            is_bound.
+        num_images: images.
+        num_samples: K, samples an image; 1 where is_bound.
+        is_bound: True: nll is the variational bound, because importance weighting has no meaning
+            for the model.
     """
 
     elbo: float
@@ -57,229 +53,288 @@ class Evaluation(NamedTuple):
     distortion: float
     nll: float
     nll_stderr: float
-    bits_per_dim: Any
-    active_units: Any
-    rate_per_dimension: Any
-    rate_per_layer: list
-    effective_sample_size: float
+    bits_per_dim: float | None
+    active_units: int | None
+    active_threshold: float | None
+    rate_per_dimension: list | None
+    rate_per_layer: list | None
+    effective_sample_size: float | None
     num_images: int
     num_samples: int
     is_bound: bool
 
 
+class _Plan(NamedTuple):
+    """How images x samples are cut: blocks of `images`, each in `chunks` of `samples`."""
+
+    images: int
+    samples: int
+    chunks: int
+
+
 def evaluate(
-    model, images, labels=None, *, num_samples=1000, seed=0, progress=None, resume_file=None
+    model,
+    images,
+    labels=None,
+    *,
+    num_samples=1000,
+    seed=0,
+    progress=None,
+    resume_file=None,
+    block_decodes=None,
 ):
     """Returns the Evaluation of a model on images.
 
     Args:
         model: a VAE.
-        images: float32 [N, H, W, C] in [0, 1].
-        labels: int32 [N], for a conditional model.
+        images: float [N, H, W, C] in [0, 1], as the data set's policy binarises them.
+        labels: int [N], for a conditional model.
         num_samples: K, importance samples an image.
-        seed: of the samples.
-        progress: called with the share that is done, from 0 to 1.
-        resume_file: where the images that are done are kept until all are; a later call with the
-            same arguments goes on from there.
+        seed: of the samples; the same seed gives the same figures.
+        progress: called with the share that is done, in [0, 1].
+        resume_file: where to keep what is done; the same call goes on from it. It is deleted at
+            the end. One of other images, weights or settings is ignored with a warning.
+        block_decodes: images x samples decoded at once; None is a good size.
+
+    Raises:
+        UserError: for no images, labels of another length, or a sample count below 1.
     """
-    work = _Work(model, images, labels, num_samples, seed)
-    results = _load(resume_file, work.fingerprint)
-    saved_at = time.monotonic()
-    for block in range(work.blocks):
-        if block not in results:
-            results[block] = work.run(block, progress)
-        if resume_file and time.monotonic() - saved_at > _SAVE_SECONDS:
-            _save(resume_file, work.fingerprint, results)
-            saved_at = time.monotonic()
-    if progress:
-        progress(1.0)
-    evaluation = work.summarise(results)
-    if resume_file:
-        pathlib.Path(resume_file).unlink(missing_ok=True)
-    return evaluation
+    images, labels = _check(model, images, labels, num_samples)
+    num_samples = 1 if model.is_bound else num_samples
+    plan = _plan(num_samples, len(images), block_decodes)
+    step = _block_function(model, plan)
+    key = partial_results.fingerprint(model, images, labels, seed, plan, num_samples)
+    store = partial_results.PartialResults(resume_file, key)
+    blocks = math.ceil(len(images) / plan.images)
+    with store:
+        for block in range(len(store.blocks), blocks):
+            rows = _block_rows(block, plan.images, len(images))
+            result = step(_inputs(images, labels, rows), seed, block, num_samples, plan.chunks)
+            kept = min(plan.images, len(images) - block * plan.images)
+            store.add(result.numpy()[:kept])
+            if progress is not None:
+                progress((block + 1) / blocks)
+    results = np.concatenate(store.blocks)
+    statistics = latent_space.statistics(model, images, labels, seed=seed)
+    store.delete()
+    return _summarize(model, results, statistics, num_samples)
 
 
-def estimate_seconds(model, images, labels=None, *, num_samples=1000):
-    """Returns how long `evaluate` will take, from the time of one chunk of samples."""
-    work = _Work(model, images, labels, num_samples, seed=0)
-    work.run(0, chunks=1)
-    started = time.monotonic()
-    work.run(0, chunks=1)
-    return (time.monotonic() - started) * work.blocks * work.chunks
+def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_decodes=None):
+    """Returns how long `evaluate` will take, in seconds: two chunks of one block, timed.
+
+    Args:
+        model: a VAE.
+        images: float [N, H, W, C].
+        labels: int [N], for a conditional model.
+        num_samples: K, importance samples an image.
+        block_decodes: as for `evaluate`.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    images, labels = _check(model, images, labels, num_samples)
+    num_samples = 1 if model.is_bound else num_samples
+    plan = _plan(num_samples, len(images), block_decodes)
+    step = _block_function(model, plan)
+    inputs = _inputs(images, labels, _block_rows(0, plan.images, len(images)))
+    step(inputs, 0, 0, num_samples, 1)  # traces
+    seconds = []
+    for chunks in (1, 3):
+        start = time.perf_counter()
+        step(inputs, 0, 0, num_samples, chunks).numpy()
+        seconds.append(time.perf_counter() - start)
+    chunk = max(0.0, seconds[1] - seconds[0]) / 2
+    block = max(0.0, seconds[0] - chunk) + plan.chunks * chunk
+    return block * math.ceil(len(images) / plan.images)
 
 
-class _Work:
-    """An evaluation cut into blocks of images and chunks of samples."""
+def _check(model, images, labels, num_samples):
+    """Returns images as float32 and labels as int32, or None for a model without."""
+    images = np.asarray(images, np.float32)
+    if num_samples < 1:
+        raise errors.UserError(f"num_samples={num_samples}: expected at least 1.")
+    if images.ndim != 4 or not len(images):
+        raise errors.UserError(f"Expected images [N, H, W, C], got an array of {images.shape}.")
+    if not model.needs_labels or labels is None:
+        return images, model.check_label(None if labels is None else np.asarray(labels))
+    if len(labels) != len(images):
+        raise errors.UserError(
+            f"Expected a label for each of {len(images)} images, got {len(labels)}."
+        )
+    return images, np.asarray(labels, np.int32)
 
-    def __init__(self, model, images, labels, num_samples, seed):
-        self.model, self.images, self.seed = model, images, seed
-        self.labels = labels if model.needs_labels else None
-        self.num_samples = 1 if model.is_bound else num_samples
-        self.chunk = min(self.num_samples, max(1, _DECODES // min(_BLOCK, len(images))))
-        self.chunks = -(-self.num_samples // self.chunk)
-        self.blocks = -(-len(images) // _BLOCK)
-        self.first, self.accumulate = _compiled(model)
 
-    @property
-    def fingerprint(self):
-        """What the figures depend on, as text."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
-        for weight in self.model.weights:
-            digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-        return f"{digest.hexdigest()} {self.num_samples} {self.seed}"
+def _plan(num_samples, num_images, block_decodes=None):
+    """Returns the _Plan of the given size that computes the fewest samples in vain."""
+    decodes = block_decodes or _BLOCK_DECODES
+    most = min(num_samples, max(1, decodes // min(num_images, 16)))
+    sizes = range(most, max(0, most // 2), -1)
+    samples = min(sizes, key=lambda size: math.ceil(num_samples / size) * size)
+    images = min(num_images, max(1, decodes // samples))
+    return _Plan(images, samples, math.ceil(num_samples / samples))
 
-    def run(self, block, progress=None, chunks=None):
-        """Returns a block's columns: _COLUMNS, rates per layer and dimension, moments of z."""
-        inputs, count = self._inputs(block)
-        encoded = self.model.encode(tf.constant(inputs["image"]), inputs.get("label"))
-        size = len(inputs["image"])
-        key = tf.constant([self.seed, block * self.chunks], tf.int32)
-        layers, dimensions, mean, spread = self.first(encoded, inputs.get("label"), key)
-        state = tuple(tf.fill([size], value) for value in (-math.inf, -math.inf, 0.0))
-        for chunk in range(chunks or self.chunks):
-            number = min(self.chunk, self.num_samples - chunk * self.chunk)
-            key = tf.constant([self.seed, block * self.chunks + chunk], tf.int32)
-            state = self.accumulate(inputs, encoded, key, number, *state)
-            if progress:
-                progress((block + (chunk + 1) / self.chunks) / self.blocks)
-        top, squares, distortion = (part.numpy().astype(np.float64) for part in state)
-        rate = layers.numpy().sum(1)
-        columns = [
-            top - math.log(self.num_samples),
-            distortion / self.num_samples,
-            rate,
-            np.exp(2 * top - squares),
-        ]
-        parts = [np.stack(columns, axis=1), layers, dimensions, mean, spread]
-        return [np.asarray(part, np.float64)[:count] for part in parts]
 
-    def summarise(self, results):
-        """Returns the Evaluation of all blocks' columns."""
-        parts = [np.concatenate([results[b][i] for b in range(self.blocks)]) for i in range(5)]
-        columns, layers, dimensions, mean, spread = parts
-        log_p, distortion, rate, effective = columns.T
-        if self.model.is_bound:
-            log_p = -distortion - rate
-        count = len(log_p)
-        nll = float(-log_p.mean())
-        pixels = math.prod(self.model.image_shape)
-        grey = self.model.likelihood_name == "discretized_logistic"
-        # The variance of a mean of samples is too large by that of the samples over their number.
-        active = (mean.var(axis=0) - spread.mean(axis=0)) > ACTIVE_VARIANCE
-        return Evaluation(
-            elbo=float(-distortion.mean() - rate.mean()),
-            rate=float(rate.mean()),
-            distortion=float(distortion.mean()),
-            nll=nll,
-            nll_stderr=float(log_p.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan,
-            bits_per_dim=nll / (pixels * math.log(2)) if grey else None,
-            active_units=int(active.sum()) if mean.shape[1] else None,
-            rate_per_dimension=list(dimensions.mean(axis=0)) if dimensions.shape[1] else None,
-            rate_per_layer=list(layers.mean(axis=0)),
-            effective_sample_size=float(effective.mean()),
-            num_images=count,
-            num_samples=self.num_samples,
-            is_bound=self.model.is_bound,
+def _block_rows(block, size, total):
+    """Returns the rows of a block; the last one is filled up by going round."""
+    return np.arange(block * size, (block + 1) * size) % total
+
+
+def _inputs(images, labels, rows):
+    inputs = {"image": tf.constant(images[rows])}
+    return inputs if labels is None else {**inputs, "label": tf.constant(labels[rows])}
+
+
+_FUNCTIONS = weakref.WeakKeyDictionary()  # model -> {plan: function}; a trace is worth keeping
+
+
+def _block_function(model, plan):
+    """Returns the compiled function of one block; see `_evaluate_block`."""
+    functions = _FUNCTIONS.setdefault(model, {})
+    key = (plan.images, plan.samples)
+    if key not in functions:
+        functions[key] = _compile(weakref.ref(model), plan.samples)
+    function = functions[key]
+
+    def step(inputs, seed, block, num_samples, chunks):
+        numbers = tf.constant([seed, block * plan.chunks, num_samples, chunks], tf.int32)
+        return function(inputs, numbers)
+
+    return step
+
+
+def _compile(model, samples):
+    @tf.function(reduce_retracing=True)
+    def function(inputs, numbers):
+        seed, first, num_samples, chunks = tf.unstack(numbers)
+        return _evaluate_block(model(), inputs, seed, first, num_samples, samples, chunks)
+
+    return function
+
+
+def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
+    """Returns the results of a block of images, float64 [B, _COLUMNS + L].
+
+    Args:
+        model: a VAE.
+        inputs: {"image": [B, H, W, C], "label": [B]}.
+        seed: of the evaluation.
+        first: index of the block's first chunk among all chunks.
+        num_samples: K; what the last chunk has beyond it does not count.
+        samples: samples a chunk, static.
+        chunks: chunks to run.
+    """
+    image, label = model.check_inputs(inputs)
+    encoded = model.encode(image, label)
+    if model.is_bound:
+        terms = model.terms(inputs, seed=_key(seed, first), encoded=encoded)
+        state = _Stream.empty(image.shape[0], terms.rate.shape[-1])
+        return state.add(terms, tf.constant([True])).results([None] * terms.rate.shape[-1], 1)
+    exact = _analytic_rates(model, encoded, label, _key(seed, first))
+    state = _Stream.empty(image.shape[0], len(exact))
+    for chunk in tf.range(chunks):
+        terms = model.terms(
+            inputs,
+            num_samples=samples,
+            analytic=False,
+            seed=_key(seed, first + chunk),
+            encoded=encoded,
+        )
+        counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
+        state = state.add(terms, counted)
+    return state.results(exact, tf.minimum(num_samples, chunks * samples))
+
+
+def _key(seed, index):
+    """Returns a noise key that no training step has."""
+    return tf.stack([seed, -2 - index])
+
+
+def _analytic_rates(model, encoded, label, key):
+    """Returns a list: KL of each layer whose posterior depends on the image alone, [B], or None."""
+    latents = model.infer(encoded, label, 1, key)
+    rates = [model.rate(latent, analytic=True) for latent in latents]
+    return [tf.cast(rate, tf.float64) if rate.shape.rank == 1 else None for rate in rates]
+
+
+class _Stream(NamedTuple):
+    """Running sums over an image's samples, float64: a streaming log-sum-exp and two means.
+
+    Attributes:
+        peak: largest log-weight yet, [B].
+        total: sum of exp(log-weight - peak), [B].
+        squares: sum of exp(2 (log-weight - peak)), [B].
+        log_likelihood: sum, [B].
+        rate: sum, [B, L].
+    """
+
+    peak: tf.Tensor
+    total: tf.Tensor
+    squares: tf.Tensor
+    log_likelihood: tf.Tensor
+    rate: tf.Tensor
+
+    @classmethod
+    def empty(cls, size, layers):
+        """Returns the stream before the first sample."""
+        zero = tf.zeros([size], tf.float64)
+        lowest = tf.fill([size], tf.constant(-np.inf, tf.float64))
+        return cls(lowest, zero, zero, zero, tf.zeros([size, layers], tf.float64))
+
+    def add(self, terms, counted):
+        """Returns the stream after a chunk of ElboTerms [B, K], of which `counted` [K] count."""
+        weights = tf.cast(tf.where(counted, log_weights(terms), -np.inf), tf.float64)
+        peak = tf.maximum(self.peak, tf.reduce_max(weights, axis=1))
+        shift = tf.where(tf.math.is_finite(peak), peak, 0.0)  # where all weights are zero
+        old = tf.exp(self.peak - shift)
+        new = tf.exp(weights - shift[:, tf.newaxis])
+        kept = tf.cast(counted, tf.float64)
+        rate = tf.cast(terms.rate, tf.float64) * kept[:, tf.newaxis]
+        return _Stream(
+            peak,
+            self.total * old + tf.reduce_sum(new, axis=1),
+            self.squares * old**2 + tf.reduce_sum(new**2, axis=1),
+            self.log_likelihood + tf.linalg.matvec(tf.cast(terms.log_likelihood, tf.float64), kept),
+            self.rate + tf.reduce_sum(rate, axis=1),
         )
 
-    def _inputs(self, block):
-        """Returns the inputs of a block, filled up to one size, and how many are real."""
-        rows = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, len(self.images)))
-        full = np.resize(rows, min(_BLOCK, len(self.images)))
-        inputs = {"image": self.images[full]}
-        if self.labels is not None:
-            inputs["label"] = tf.constant(self.labels[full])
-        return inputs, len(rows)
+    def results(self, exact, count):
+        """Returns [B, _COLUMNS + L]: see _COLUMNS; `exact` rates replace the sampled ones."""
+        count = tf.cast(count, tf.float64)
+        sampled = tf.unstack(self.rate / count, axis=1)
+        rates = [s if e is None else e for s, e in zip(sampled, exact, strict=True)]
+        log_likelihood = self.log_likelihood / count
+        bound = self.peak + tf.math.log(self.total / count)
+        effective = self.total**2 / self.squares
+        elbo = log_likelihood - tf.add_n(rates)
+        return tf.stack([log_likelihood, bound, effective, elbo, *rates], axis=1)
 
 
-def _compiled(model):
-    """Returns the model's two functions, traced once however often it is evaluated."""
-    if model not in _functions:
-        reference = weakref.ref(model)
-        first = tf.function(lambda *args: _first(reference(), *args), reduce_retracing=True)
-        accumulate = tf.function(
-            lambda *args: _accumulate(reference(), *args), reduce_retracing=True
-        )
-        _functions[model] = first, accumulate
-    return _functions[model]
-
-
-def _first(model, encoded, label, key):
-    """Returns what needs no decoder: rates [B, L] and [B, D], mean of z and its error [B, D']."""
-    samples = 1 if model.is_bound else 16
-    latents = model.infer(encoded, label, samples, key)
-    rates = [model.rate(latent) for latent in latents]
-    batch = tf.shape(tf.nest.flatten(encoded)[0])[0]
-    rates = [
-        tf.reduce_mean(tf.broadcast_to(rate, [tf.maximum(samples, 1), batch]), axis=0)
-        for rate in rates
-    ]
-    moments = [_moments(latent) for latent in latents if latent.z is not None]
-    moments = [pair for pair in moments if pair is not None]
-    empty = tf.zeros([batch, 0])
-    mean = tf.concat([empty, *(pair[0] for pair in moments)], axis=1)
-    spread = tf.concat([empty, *(pair[1] for pair in moments)], axis=1)
-    dimensions = _rate_per_dimension(latents[0]) if len(latents) == 1 else None
-    return tf.stack(rates, axis=1), empty if dimensions is None else dimensions, mean, spread
-
-
-def _moments(latent):
-    """Returns E_q[z] and the squared error of that estimate, [B, D]; None for fixed codes."""
-    if _is_diagonal_normal(latent.posterior) and len(latent.posterior.batch_shape) == 1:
-        mean = latent.posterior.mean()
-        mean = tf.reshape(mean, [tf.shape(mean)[0], -1])
-        return mean, tf.zeros_like(mean)
-    if latent.z.dtype != tf.float32 or latent.z.shape[0] == 1:
-        return None
-    z = tf.reshape(latent.z, [latent.z.shape[0], tf.shape(latent.z)[1], -1])
-    mean, variance = tf.nn.moments(z, axes=[0])
-    return mean, variance / (z.shape[0] - 1)
-
-
-def _rate_per_dimension(latent):
-    if not (_is_diagonal_normal(latent.posterior) and _is_diagonal_normal(latent.prior)):
-        return None
-    rate = tfd.kl_divergence(latent.posterior.distribution, latent.prior.distribution)
-    return tf.reshape(rate, [tf.shape(rate)[0], -1])
-
-
-def _is_diagonal_normal(distribution):
-    return isinstance(distribution, tfd.Independent) and isinstance(
-        distribution.distribution, tfd.Normal
+def _summarize(model, results, statistics, num_samples):
+    log_likelihood, bound, effective, elbo = results[:, :_COLUMNS].mean(0).tolist()
+    rates = results[:, _COLUMNS:].mean(0).tolist()
+    per_image = -results[:, 3 if model.is_bound else 1]
+    nll = elbo if model.is_bound else bound
+    several = len(results) > 1
+    return Evaluation(
+        elbo=elbo,
+        rate=sum(rates),
+        distortion=-log_likelihood,
+        nll=-nll,
+        nll_stderr=float(per_image.std(ddof=1) / math.sqrt(len(results))) if several else math.nan,
+        bits_per_dim=_bits_per_dim(model, -nll),
+        active_units=statistics.active_units,
+        active_threshold=statistics.active_threshold,
+        rate_per_dimension=statistics.rate_per_dimension,
+        rate_per_layer=rates if len(rates) > 1 else None,
+        effective_sample_size=None if model.is_bound else effective,
+        num_images=len(results),
+        num_samples=num_samples,
+        is_bound=bool(model.is_bound),
     )
 
 
-def _accumulate(model, inputs, encoded, key, number, top, squares, distortion):
-    """Adds a chunk of samples to log sum w, log sum w^2 and the summed distortion, [B] each."""
-    terms = model.terms(inputs, num_samples=number, analytic=False, seed=key, encoded=encoded)
-    weights = log_weights(terms)  # [B, K]
-    join = tf.math.reduce_logsumexp
-    top = join(tf.concat([top[:, tf.newaxis], weights], axis=1), axis=1)
-    squares = join(tf.concat([squares[:, tf.newaxis], 2.0 * weights], axis=1), axis=1)
-    return top, squares, distortion - tf.reduce_sum(terms.log_likelihood, axis=1)
-
-
-def _save(path, fingerprint, results):
-    arrays = {f"{block}-{i}": part for block in results for i, part in enumerate(results[block])}
-    partial = pathlib.Path(path).with_suffix(".writing.npz")
-    np.savez(partial, fingerprint=fingerprint, **arrays)
-    partial.replace(path)
-
-
-def _load(path, fingerprint):
-    """Returns the blocks that an interrupted evaluation had done; none if it was another one."""
-    if not path or not pathlib.Path(path).exists():
-        return {}
-    results = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if str(file["fingerprint"]) != fingerprint:
-                return {}
-            for name in file.files:
-                if name != "fingerprint":
-                    block, part = map(int, name.split("-"))
-                    results.setdefault(block, [None] * 5)[part] = file[name]
-    except Exception as error:
-        logging.warning("%s cannot be read (%s): starting again", path, type(error).__name__)
-        return {}
-    return results
+def _bits_per_dim(model, nll):
+    if model.likelihood_name != "discretized_logistic":
+        return None
+    return nll / (math.prod(model.image_shape) * math.log(2))
