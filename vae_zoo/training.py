@@ -190,22 +190,26 @@ class _Session(keras.callbacks.Callback):
     # Where training stands.
 
     def step(self):
-        return int(self.trained.optimizer.iterations)
+        return int(self.trained.optimizer.iterations.numpy())
+
+    def count(self, name):
+        # A mirrored variable has a numpy(), and no int().
+        return int(self.counts[name].numpy())
 
     def epoch(self):
         return self.step() // self.splits.steps_per_epoch
 
     def finished(self):
         out_of_time = (self.settings.max_minutes or np.inf) * 60 <= self.clocks["wall"].numpy()
-        done = int(self.counts["epochs_done"])
-        waited = done - int(self.counts["best_epoch"])
+        done = self.count("epochs_done")
+        waited = done - self.count("best_epoch")
         too_long = self.settings.patience and waited >= self.settings.patience
         return bool(done >= self.settings.epochs or out_of_time or too_long)
 
     def restore_or_start(self):
         if self.checkpoints.restore():
             rows = runs.read_rows(self.directory / runs.METRICS)
-            self.rows = [row for row in rows if row["epoch"] <= int(self.counts["epochs_done"])]
+            self.rows = [row for row in rows if row["epoch"] <= self.count("epochs_done")]
             if self.step() % self.splits.steps_per_epoch:
                 self.restored_metrics = [
                     variable.numpy() for m in self.trained.metrics for variable in m.variables
@@ -268,13 +272,13 @@ class _Session(keras.callbacks.Callback):
 
     def _bad_steps(self):
         guard = optimizers.guard(self.trained.optimizer)
-        return int(guard.skipped_in_a_row) if guard is not None else 0
+        return int(guard.skipped_in_a_row.numpy()) if guard is not None else 0
 
     def _restart_if_lost(self):
         """Restores the last good weights after many bad steps; step, data and noise go on."""
         if self._bad_steps() < _BAD_STEPS:
             return
-        restarts = int(self.counts["restarts"]) + 1
+        restarts = self.count("restarts") + 1
         if restarts > _RESTARTS:
             raise errors.UserError(
                 f"training is lost: after {_RESTARTS} returns to the last good state the gradient "
@@ -325,7 +329,7 @@ class _Session(keras.callbacks.Callback):
 
     def _skipped(self):
         guard = optimizers.guard(self.trained.optimizer)
-        return int(guard.skipped) if guard is not None else 0
+        return int(guard.skipped.numpy()) if guard is not None else 0
 
     def finish(self):
         """Saves the last state, loads the best weights, and returns the Outcome."""
@@ -334,11 +338,11 @@ class _Session(keras.callbacks.Callback):
         if best.exists():
             self.trained.load_weights(best)
         return Outcome(
-            epochs=int(self.counts["epochs_done"]),
-            best_epoch=int(self.counts["best_epoch"]),
+            epochs=self.count("epochs_done"),
+            best_epoch=self.count("best_epoch"),
             steps=self.step(),
             skipped=self._skipped(),
-            restarts=int(self.counts["restarts"]),
+            restarts=self.count("restarts"),
             minutes=float(self.clocks["wall"].numpy() / 60),
             cpu_minutes=float(self.clocks["cpu"].numpy() / 60),
             images_per_second=self._speed(),

@@ -91,6 +91,8 @@ def _open_tfds(name, data_dir, manual_dir):
     builder = _builder(name, spec, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name, spec, data_dir, manual_dir)
+    if not builder.info.splits:  # another process has prepared it in the meantime
+        builder = _builder(name, spec, data_dir)
     image = _image_feature(builder, name)
     named = {split: split for split in builder.info.splits if split in SPLITS}
     if "train" not in named:
