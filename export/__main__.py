@@ -1,0 +1,89 @@
+"""Exports a trained run: python -m export --run=runs/conv_vae-digits --output_dir=OUT"""
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+FLAGS = flags.FlagValues()
+_STRINGS = {
+    "run": (None, "the --output_dir of a training"),
+    "output_dir": (None, "where to write; a new version if an export is there"),
+    "name": (None, "of the served model (default: the model's)"),
+    "data_dir": (None, "prepared TFDS data, for --quality"),
+}
+_LISTS = {
+    "formats": ("saved_model,tflite", "what to write"),
+    "quantize": ("float16,int8", "TFLite files beside float32: float16, int8, full_int8; or none"),
+    "tflite_signatures": (
+        "decode,sample,encode,reconstruct",
+        "what the TFLite files hold; decode,sample leaves the encoder's weights out",
+    ),
+}
+for _name, (_default, _help) in _STRINGS.items():
+    flags.DEFINE_string(_name, _default, _help, flag_values=FLAGS)
+for _name, (_default, _help) in _LISTS.items():
+    flags.DEFINE_list(_name, _default, _help, flag_values=FLAGS)
+flags.DEFINE_integer("max_batch_size", 64, "largest batch of the server", flag_values=FLAGS)
+flags.DEFINE_bool("dynamic_batch", False, "a float TFLite file of any batch too", flag_values=FLAGS)
+flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_values=FLAGS)
+
+
+def export_run():
+    """Exports a trained run for TF Serving and for phones, into one directory."""
+    for name in ("run", "output_dir"):
+        if not FLAGS[name].value:
+            raise errors.UserError(f"--{name} is missing: expected {FLAGS[name].help}.")
+
+    from vae_zoo import runs
+
+    config = runs.read_config(FLAGS.run)  # before TensorFlow is imported
+
+    from export import bundle
+
+    quantize = [name for name in FLAGS.quantize if name != "none"]
+    bundle.check_request(FLAGS.formats, quantize, FLAGS.max_batch_size)
+    bundle.check_output(FLAGS.output_dir, FLAGS.name)
+    model = runs.load_run(FLAGS.run)
+    manifest = bundle.export_model(
+        model,
+        FLAGS.output_dir,
+        name=FLAGS.name or config["model"],
+        formats=FLAGS.formats,
+        quantize=quantize,
+        tflite_signatures=FLAGS.tflite_signatures,
+        dynamic_batch=FLAGS.dynamic_batch,
+        max_batch_size=FLAGS.max_batch_size,
+        label_names=_label_names(config),
+        splits=runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir) if FLAGS.quality else None,
+    )
+    print("\n".join(_summary(manifest)))
+
+
+def _label_names(config):
+    """Returns the names of the data's classes, or None where the run did not write them down."""
+    return config.get("label_names")
+
+
+def _summary(manifest):
+    section = manifest.get("saved_model")
+    if section:
+        names = ", ".join(section["signatures"])
+        yield f"{FLAGS.output_dir}/{section['path']}: {names}"
+    for figures in manifest.get("tflite", {}).values():
+        yield f"{FLAGS.output_dir}/{figures['path']}" + (
+            f": {figures['bytes']:,} bytes, {figures['max_difference']:.1e} from Keras"
+            if "bytes" in figures
+            else ""
+        )
+    for name, reason in manifest["unsupported"].items():
+        yield f"no {name}: {reason}"
+    yield f"check it: python -m export.verify --export_dir={FLAGS.output_dir}"
+
+
+def main():
+    """The command's entry point."""
+    cli.run(export_run, FLAGS)
+
+
+if __name__ == "__main__":
+    main()

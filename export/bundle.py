@@ -1,0 +1,268 @@
+"""One export directory: the SavedModel, the TFLite files, what was recorded of them, a README.
+
+    export.json       what is here, and its figures
+    recorded.npz      inputs and Keras's outputs of every signature, for export.verify
+    README.md         how to serve and call it
+    models.config, batching.config, monitoring.config, compose.yaml
+    saved_model/<name>/<version>/
+    tflite/<name>-<format>.tflite
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+import numpy as np
+
+from export import guide, nats, quality, saved_model, serving, signatures, tflite
+from vae_zoo import errors, runs
+
+FORMATS = ("saved_model", "tflite")
+MANIFEST, RECORDED = "export.json", "recorded.npz"
+
+
+def export_model(
+    model,
+    output_dir,
+    *,
+    name=None,
+    formats=FORMATS,
+    quantize=tflite.DEFAULT_QUANTIZED,
+    tflite_signatures=signatures.NAMES,
+    dynamic_batch=False,
+    max_batch_size=saved_model.MAX_BATCH_SIZE,
+    label_names=None,
+    splits=None,
+):
+    """Writes an export directory, or a new version into one.
+
+    Everything is written beside its place and moved there at the end: a failed export leaves what
+    was there as it was.
+
+    Args:
+        model: a vae_zoo.VAE.
+        output_dir: a directory that is new, empty, or an export of the same name.
+        name: letters, digits and underscores; None is the model's.
+        formats: which of FORMATS.
+        quantize: which of tflite.QUANTIZED.
+        tflite_signatures: the signatures of the TFLite files; see tflite.export_tflite.
+        dynamic_batch: a float TFLite file of any batch size too.
+        max_batch_size: the largest batch that a server forms.
+        label_names: the classes' names, for the TFLite files' metadata.
+        splits: vae_zoo.datasets.Splits to measure the quantised decoders' NLL on; None: not.
+
+    Returns:
+        The content of export.json.
+
+    Raises:
+        UserError: for an unknown format, an output that is not an export, a model without
+            signatures.
+    """
+    output_dir = pathlib.Path(output_dir)
+    name = saved_model.check_name(name or model.name)
+    check_request(formats, quantize, max_batch_size)
+    check_output(output_dir, name)
+    with _staged(output_dir) as staging:
+        manifest = _header(model, name)
+        if "saved_model" in formats:
+            manifest["saved_model"] = _write_saved_model(
+                model, staging, output_dir, name, max_batch_size
+            )
+        if "tflite" in formats:
+            options = {"names": tflite_signatures, "dynamic_batch": dynamic_batch}
+            options |= {"quantize": quantize, "label_names": label_names}
+            manifest["tflite"] = _write_tflite(model, staging, name, options, splits)
+        _record(model, staging / RECORDED, max_batch_size)
+        guide.write(staging / "README.md", manifest)
+        runs.write_json(staging / MANIFEST, manifest)
+    return manifest
+
+
+def check_request(formats, quantize=(), max_batch_size=saved_model.MAX_BATCH_SIZE):
+    """Raises a UserError for formats that are unknown or whose packages are not installed."""
+    if not formats:
+        raise errors.UserError(f"no format: expected some of {', '.join(FORMATS)}.")
+    for each in formats:
+        if each not in FORMATS:
+            raise errors.unknown("format", each, FORMATS)
+    tflite.check_formats(quantize)
+    if max_batch_size < max(tflite.BATCHES):
+        raise errors.UserError(
+            f"max_batch_size={max_batch_size}: expected at least {max(tflite.BATCHES)}."
+        )
+    if "tflite" in formats:
+        tflite.check_installed()
+    if "saved_model" in formats:
+        serving.check_installed()
+
+
+def check_output(output_dir, name=None):
+    """Raises a UserError where a directory holds something that is not an export of that name."""
+    output_dir = pathlib.Path(output_dir)
+    if not output_dir.exists():
+        return
+    if not output_dir.is_dir():
+        raise errors.UserError(f"{output_dir} is a file. Expected a directory: take another one.")
+    entries = sorted(path.name for path in output_dir.iterdir() if path.name[0] != ".")
+    if entries and MANIFEST not in entries:
+        raise errors.UserError(
+            f"{output_dir} exists and is not an export ({entries[0]} is there, {MANIFEST} is not). "
+            "Expected a new or empty directory, or an export: take another one."
+        )
+    if entries and name and read_manifest(output_dir)["name"] != name:
+        raise errors.UserError(
+            f"{output_dir} holds the export of {read_manifest(output_dir)['name']}, not of {name}. "
+            "Take another directory for it."
+        )
+
+
+def read_manifest(export_dir):
+    """Returns the content of an export's export.json.
+
+    Raises:
+        UserError: where there is none, or it cannot be read.
+    """
+    path = pathlib.Path(export_dir) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest["name"], manifest["unsupported"]  # noqa: B018
+        return manifest
+    except (FileNotFoundError, NotADirectoryError):
+        raise errors.UserError(
+            f"{export_dir} is not an export: expected {MANIFEST} in it. Give the --output_dir of "
+            "python -m export."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(f"{path} cannot be read ({error!r}): export again.") from error
+
+
+def read_recorded(export_dir):
+    """Returns {signature: (inputs, outputs)} that were recorded when the export was made.
+
+    Raises:
+        UserError: where they cannot be read.
+    """
+    path = pathlib.Path(export_dir) / RECORDED
+    recorded = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                name, kind, tensor = key.split("/")
+                inputs, outputs = recorded.setdefault(name, ({}, {}))
+                (inputs if kind == "input" else outputs)[tensor] = file[key]
+    except Exception as error:  # a damaged archive fails in many ways
+        raise errors.UserError(f"{path} cannot be read ({error}): export again.") from error
+    return recorded
+
+
+def _header(model, name):
+    return {
+        "name": name,
+        "model": type(model).__name__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": runs.versions(),
+        "image_shape": list(model.image_shape),
+        "needs_labels": bool(model.needs_labels),
+        "unsupported": signatures.unsupported(model),
+    }
+
+
+def _write_saved_model(model, staging, output_dir, name, max_batch_size):
+    base = pathlib.Path("saved_model") / name
+    version = saved_model.next_version(output_dir / base)
+    place = saved_model.export_saved_model(
+        model, staging / base, version=version, max_batch_size=max_batch_size
+    )
+    serving.write_configuration(staging, name, max_batch_size)
+    return {
+        "path": str(base / str(version)),
+        "version": version,
+        "max_batch_size": max_batch_size,
+        "parameter_bytes": sum(int(weight.numpy().nbytes) for weight in model.weights),
+        "variable_bytes": saved_model.variable_bytes(place),
+        "graph_bytes": (place / "saved_model.pb").stat().st_size,
+        "signatures": saved_model.read_signatures(place),
+    }
+
+
+def _write_tflite(model, staging, name, options, splits):
+    paths = tflite.export_tflite(model, staging / "tflite", name=name, **options)
+    reference = quality.Reference(model)
+    section = {}
+    for kind, path in paths.items():
+        figures = {"path": str(path.relative_to(staging))}
+        if kind in tflite.LIMITS:
+            figures |= quality.measure_quality(path, reference)
+        section[kind] = figures
+    if splits is not None:
+        for kind, figures in nats.measure_nats(model, paths, splits).items():
+            section[kind]["test"] = figures
+    return section
+
+
+def _record(model, path, max_batch_size):
+    """Writes inputs and Keras's outputs of every signature at the largest batch."""
+    arrays = {}
+    for name, signature in signatures.signatures(model).items():
+        inputs = signatures.examples(model, signature, max_batch_size)
+        arrays |= {f"{name}/input/{key}": value for key, value in inputs.items()}
+        outputs = signatures.run(signature, inputs)
+        arrays |= {f"{name}/output/{key}": value for key, value in outputs.items()}
+    np.savez_compressed(path, **arrays)
+
+
+@contextlib.contextmanager
+def _staged(output_dir):
+    """Yields a directory whose content moves to `output_dir` when all went well."""
+    exists = output_dir.exists()
+    parent = output_dir if exists else output_dir.parent
+    made = _make_parents(parent)
+    staging = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if exists:
+            _move_into(staging, output_dir)
+        else:
+            os.rename(staging, output_dir)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for directory in made:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        raise
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _make_parents(directory):
+    """Makes a directory and those above it; returns the new ones, deepest first."""
+    missing = [path for path in [directory, *directory.parents] if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise errors.UserError(
+            f"{directory} cannot be written ({error.strerror}). Expected a directory that you may "
+            "write to: take another --output_dir."
+        ) from error
+    return missing
+
+
+def _move_into(staging, output_dir):
+    """Moves a new version, the files and the TFLite folder into an export that is there."""
+    for version in staging.glob("saved_model/*/*"):
+        place = output_dir / version.relative_to(staging)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(version, place)
+    if (staging / "tflite").exists():
+        if (output_dir / "tflite").exists():
+            os.rename(output_dir / "tflite", staging / ".replaced")
+        os.rename(staging / "tflite", output_dir / "tflite")
+    files = sorted(path for path in staging.iterdir() if path.is_file())
+    for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
+        os.replace(path, output_dir / path.name)

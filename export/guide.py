@@ -1,0 +1,131 @@
+"""The README.md of an export: how to serve it, a curl line for each signature, the TFLite files."""
+
+import json
+
+from export import serving
+
+_SERVE = """## Serve
+
+```bash
+docker compose up
+```
+
+or, with TensorFlow Serving installed:
+
+```bash
+tensorflow_model_server --port={grpc} --rest_api_port={rest} \\
+  --model_name={name} --model_base_path="$PWD/saved_model/{name}" \\
+  --enable_batching=true --batching_parameters_file="$PWD/batching.config" \\
+  --monitoring_config_file="$PWD/monitoring.config"
+```
+
+Neither was run when this was written: `python -m export.verify --export_dir=. --server=HOST:{rest}`
+checks a server that is up.
+"""
+_CALL = """### {signature}: {inputs} -> {outputs}
+
+```bash
+{command}
+```
+"""
+
+
+def write(path, manifest):
+    """Writes the README.md of an export.
+
+    Args:
+        path: the file.
+        manifest: the content of export.json.
+    """
+    parts = [f"# {manifest['name']}\n", _summary(manifest)]
+    if "saved_model" in manifest:
+        ports = {"rest": serving.REST_PORT, "grpc": serving.GRPC_PORT}
+        parts += [_SERVE.format(name=manifest["name"], **ports), *_calls(manifest)]
+    if "tflite" in manifest:
+        parts.append(_files(manifest["tflite"]))
+    if manifest["unsupported"]:
+        parts.append(_unsupported(manifest["unsupported"]))
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _summary(manifest):
+    shape = " x ".join(map(str, manifest["image_shape"]))
+    return (
+        f"Images of {shape}, values in [0, 1]. `sample` takes a row of seed for each image: the "
+        "same row\ngives the same image from the server, the TFLite files and Keras.\n\n"
+        "Check it: `python -m export.verify --export_dir=.`\n"
+    )
+
+
+def _calls(manifest):
+    yield "## Call\n"
+    section = manifest["saved_model"]
+    yield f"One request holds up to {section['max_batch_size']} instances.\n"
+    url = f"http://127.0.0.1:{serving.REST_PORT}/v1/models/{manifest['name']}:predict"
+    for name, signature in section["signatures"].items():
+        inputs = {key: tensor["shape"][1:] for key, tensor in signature["inputs"].items()}
+        yield _CALL.format(
+            signature=name,
+            inputs=_shapes(signature["inputs"]),
+            outputs=_shapes(signature["outputs"]),
+            command=_curl(url, name, inputs),
+        )
+
+
+def _shapes(tensors):
+    return ", ".join(
+        f"`{key}` {tensor['dtype']} [{', '.join(['N', *map(str, tensor['shape'][1:])])}]"
+        for key, tensor in tensors.items()
+    )
+
+
+def _curl(url, name, inputs):
+    """Returns the line that sends one instance; Python writes an image's zeros."""
+    instance = {key: _value(key, shape) for key, shape in inputs.items()}
+    body = {"signature_name": name, "instances": [instance]}
+    if not any(len(shape) > 1 for shape in inputs.values()):
+        return f"curl -s {url} -d '{json.dumps(body)}'"
+    row = ", ".join(f'"{key}": {_expression(key, shape)}' for key, shape in inputs.items())
+    program = f'{{"signature_name": "{name}", "instances": [{{{row}}}]}}'
+    return f"python3 -c 'import json; print(json.dumps({program}))' | \\\n  curl -s {url} -d @-"
+
+
+def _value(key, shape):
+    if key == "seed":
+        return [7, 0]
+    return 0 if not shape else [0.0] * shape[0]
+
+
+def _expression(key, shape):
+    if len(shape) < 2:
+        return json.dumps(_value(key, shape))
+    expression = "0.0"
+    for size in reversed(shape):
+        expression = f"[{expression}] * {size}"
+    return expression
+
+
+def _files(section):
+    lines = [
+        "## TFLite\n",
+        "Built-in operations only; `decode_1` is `decode` for a batch of 1. The metadata entry "
+        "`vae_zoo` is JSON: latent size, value range, label names.\n",
+        "| file | bytes | of weights | largest difference | PSNR dB | decode_1 ms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for figures in section.values():
+        if "bytes" not in figures:
+            lines.append(f"| {figures['path']} | any batch size | | | | |")
+            continue
+        psnr, latency = figures["psnr_db"], figures["latency_ms"].get("decode_1")
+        lines.append(
+            f"| {figures['path']} | {figures['bytes']:,} | {figures['weight_bytes']:,} "
+            f"| {figures['max_difference']:.1e} | {'equal' if psnr is None else f'{psnr:.1f}'} "
+            f"| {'-' if latency is None else f'{latency:.3f}'} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _unsupported(reasons):
+    lines = [f"* `{name}`: {reason}" for name, reason in reasons.items()]
+    return "\n".join(["## Not supported by this model\n", *lines, ""])

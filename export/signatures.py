@@ -1,0 +1,199 @@
+"""The one place that says what each signature computes, and which model has which.
+
+    decode(z [N, D])                -> image (the likelihood's mean, in [0, 1]), logits (Bernoulli)
+    sample(seed int32 [N, 2])       -> image, z
+    encode(image)                   -> mean, stddev
+    reconstruct(image)              -> image
+    elbo(image, seed int32 [N, 2])  -> elbo, in nats, [N]
+
+A conditional model takes `label`, int32 [N], in each of them. One row in, one row out: no result
+depends on the batch that it travels in.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from vae_zoo import elbo, errors, noise
+
+NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
+SAVED_MODEL_ONLY = ("elbo",)
+
+# What a model cannot support, and why: by class, for it and the classes derived from it.
+UNSUPPORTED = {}
+
+_EXAMPLE_SEED = 2026
+
+
+class Tensor(NamedTuple):
+    """One row of an input: its shape without the batch, its dtype's name, its allowed values."""
+
+    shape: tuple
+    dtype: str
+    values: str
+
+
+class Signature(NamedTuple):
+    """One signature of one model.
+
+    Attributes:
+        name: one of NAMES.
+        inputs: {name: Tensor}.
+        function: takes the inputs as tensors [N, ...], returns {output name: tensor [N, ...]}.
+    """
+
+    name: str
+    inputs: dict
+    function: Callable
+
+
+def unsupported(model):
+    """Returns {signature: why not} of what a model cannot support."""
+    reasons = {}
+    for cls in reversed(type(model).__mro__):
+        reasons.update(UNSUPPORTED.get(cls.__name__, {}))
+    return reasons
+
+
+def signatures(model, names=NAMES):
+    """Returns {name: Signature} of what a model supports, in the order of NAMES.
+
+    Args:
+        model: a vae_zoo.VAE.
+        names: which of NAMES.
+
+    Raises:
+        UserError: for an unknown name, or a model that no signature can be made of.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise errors.unknown("signature", name, NAMES)
+    _check_model(model)
+    missing = unsupported(model)
+    found = [name for name in NAMES if name in names and name not in missing]
+    return {name: _signature(model, name) for name in found}
+
+
+def default(found):
+    """Returns the name that `serving_default` stands for: decode, or else sample."""
+    return "decode" if "decode" in found else next(iter(found))
+
+
+def input_specs(signature, batch=None):
+    """Returns the tf.TensorSpecs of a signature's inputs, for a batch size or for any."""
+    return [
+        tf.TensorSpec([batch, *tensor.shape], tensor.dtype, name=name)
+        for name, tensor in signature.inputs.items()
+    ]
+
+
+def examples(model, signature, count):
+    """Returns inputs to try a signature with: {name: array [count, ...]}, always the same.
+
+    Images are draws of the model, in the values that its likelihood takes.
+    """
+    seed = noise.rows(_EXAMPLE_SEED, count)
+    made = {"seed": seed}
+    if "label" in signature.inputs:
+        made["label"] = np.arange(count, dtype=np.int32) % model.num_classes
+    if "z" in signature.inputs:
+        made["z"] = noise.normal(seed, signature.inputs["z"].shape).numpy()
+    if "image" in signature.inputs:
+        made["image"] = _example_images(model, seed, made.get("label"))
+    return {name: made[name] for name in signature.inputs}
+
+
+def run(signature, inputs):
+    """Returns what the signature gives in Keras itself, eagerly: {name: array [N, ...]}."""
+    outputs = signature.function(*(tf.constant(inputs[name]) for name in signature.inputs))
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def _example_images(model, seed, label):
+    image = np.asarray(model.sample(seed, label)[0])
+    if model.likelihood_name == "bernoulli":
+        draws = np.random.default_rng(_EXAMPLE_SEED).random(image.shape)
+        return (draws < image).astype(np.float32)
+    return (np.round(image * 255.0) / 255.0).astype(np.float32)
+
+
+def _check_model(model):
+    if not all(hasattr(model, name) for name in ("sample", "terms", "image_shape")):
+        raise errors.UserError(
+            f"{type(model).__name__} has no decoder signature: expected a model of vae_zoo (a "
+            "subclass of vae_zoo.VAE), which says how to decode and sample. Export such a run."
+        )
+
+
+def _signature(model, name):
+    inputs = {
+        "decode": ("z",),
+        "sample": ("seed",),
+        "encode": ("image",),
+        "reconstruct": ("image",),
+        "elbo": ("image", "seed"),
+    }[name]
+    inputs += ("label",) if model.needs_labels else ()
+    tensors = {name: _tensor(model, name) for name in inputs}
+    return Signature(name, tensors, _positional(_COMPUTE[name], model, inputs))
+
+
+def _tensor(model, name):
+    if name == "z":
+        return Tensor((model.latent_size,), "float32", "standard normal where the prior is")
+    if name == "seed":
+        return Tensor((2,), "int32", "any int32; row i of seed s is [s, i]")
+    if name == "label":
+        return Tensor((), "int32", f"0 to {model.num_classes - 1}")
+    binary = model.likelihood_name == "bernoulli"
+    return Tensor(model.image_shape, "float32", "0 or 1" if binary else "k / 255 in [0, 1]")
+
+
+def _positional(compute, model, names):
+    """Returns compute(model, **inputs) as a function of the inputs in order.
+
+    Serving takes its input names from the tf.TensorSpecs.
+    """
+
+    def function(*values):
+        return compute(model, **dict(zip(names, values, strict=True)))
+
+    return function
+
+
+def _decode(model, z, label=None):
+    likelihood = model.likelihood(z, label)
+    outputs = {"image": likelihood.mean()}
+    if model.likelihood_name == "bernoulli":
+        outputs["logits"] = likelihood.distribution.logits
+    return outputs
+
+
+def _sample(model, seed, label=None):
+    image, z = model.sample(seed, label)
+    return {"image": image, "z": z}
+
+
+def _encode(model, image, label=None):
+    posterior = model.posterior(image, label)
+    return {"mean": posterior.mean(), "stddev": posterior.stddev()}
+
+
+def _reconstruct(model, image, label=None):
+    return {"image": model.reconstruct(image, label)}
+
+
+def _elbo(model, image, seed, label=None):
+    terms = model.terms({"image": image, "label": label}, seed=seed)
+    return {"elbo": elbo.elbo(terms)}
+
+
+_COMPUTE = {
+    "decode": _decode,
+    "sample": _sample,
+    "encode": _encode,
+    "reconstruct": _reconstruct,
+    "elbo": _elbo,
+}
