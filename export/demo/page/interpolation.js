@@ -2,7 +2,7 @@
 
 import {drawImages, prepare} from './draw.js';
 import {BATCH} from './model.js';
-import {byId, newest, readSeed, showTime} from './widgets.js';
+import {byId, makeClock, newest, readSeed} from './widgets.js';
 
 const COLUMNS = 8;
 
@@ -15,7 +15,8 @@ export function straightPath(from, to) {
 
 /** Wires up the section; returns a function that draws it again. */
 export function setUpInterpolation(model) {
-  const [path, from, to, time] = ['path', 'from', 'to', 'interpolation-time'].map(byId);
+  const [path, from, to] = ['path', 'from', 'to'].map(byId);
+  const showTime = makeClock(byId('interpolation-time'));
   byId('interpolation').hidden = false;
 
   const draw = newest(async (stale, ...seeds) => {
@@ -23,7 +24,7 @@ export function setUpInterpolation(model) {
     const {image, milliseconds} = await model.decode(straightPath(start.z, end.z));
     prepare(path, model.shape, BATCH, COLUMNS);
     drawImages(path, image, model.shape);
-    showTime(time, milliseconds, BATCH);
+    showTime(milliseconds, BATCH);
   });
   const refresh = async () => {
     const seeds = [readSeed(from), readSeed(to)];

@@ -2,7 +2,7 @@
 
 import {drawImages, prepare} from './draw.js';
 import {BATCH} from './model.js';
-import {byId, newest, showTime} from './widgets.js';
+import {byId, makeClock, newest} from './widgets.js';
 
 const LIMIT = 3; // standard deviations of the prior
 const SIDE = 12; // images on a side of the plane's map; SIDE * SIDE is a multiple of BATCH
@@ -15,7 +15,8 @@ const SIDE = 12; // images on a side of the plane's map; SIDE * SIDE is a multip
  *     `refresh` draws all again
  */
 export function setUpLatent(model) {
-  const [picture, time, centre] = ['picture', 'latent-time', 'centre'].map(byId);
+  const [picture, centre] = ['picture', 'centre'].map(byId);
+  const showTime = makeClock(byId('latent-time'));
   const z = new Float32Array(model.latentSize);
   byId('latent').hidden = false;
   prepare(picture, model.shape, 1, 1);
@@ -23,7 +24,7 @@ export function setUpLatent(model) {
   const decode = newest(async () => {
     const {image, milliseconds} = await model.decode(z.slice());
     drawImages(picture, image, model.shape);
-    showTime(time, milliseconds, 1);
+    showTime(milliseconds, 1);
   });
   const sliders = Array.from(z, (_, dimension) =>
     makeSlider(byId('sliders'), dimension, (value) => move({[dimension]: value})));

@@ -2,7 +2,7 @@
 
 import {drawImages, placeOf, prepare} from './draw.js';
 import {BATCH} from './model.js';
-import {byId, newest, readSeed, showTime} from './widgets.js';
+import {byId, makeClock, newest, readSeed} from './widgets.js';
 
 export const COUNT = 64;
 const COLUMNS = 8;
@@ -22,16 +22,15 @@ export async function* generate(model, seed) {
  * @return {function(): Promise} draws the grid again
  */
 export function setUpSamples(model, choose) {
-  const [grid, field, time] = ['grid', 'seed', 'samples-time'].map(byId);
+  const [grid, field] = ['grid', 'seed'].map(byId);
+  const showTime = makeClock(byId('samples-time'));
   const latents = new Float32Array(COUNT * (model.latentSize ?? 0));
 
   const draw = newest(async (stale, seed) => {
     prepare(grid, model.shape, COUNT, COLUMNS);
-    let milliseconds = 0;
     for await (const batch of generate(model, seed)) {
-      milliseconds += batch.milliseconds;
       drawImages(grid, batch.image, model.shape, batch.start);
-      showTime(time, milliseconds, batch.start + BATCH);
+      showTime(batch.milliseconds, BATCH);
       if (model.decodes) latents.set(batch.z, batch.start * model.latentSize);
       await new Promise(requestAnimationFrame); // a slow decoder's images appear as they come
       if (stale()) return;

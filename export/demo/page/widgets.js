@@ -1,13 +1,21 @@
 /** The little that all parts of the page share. */
 
+const RUNS = 15;
+
 /** Returns an element of the page. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Writes how long an image took. */
-export function showTime(output, milliseconds, images) {
-  output.textContent = `${(milliseconds / images).toFixed(2)} ms per image`;
+/** Returns a function that shows an image's time: the median of the last runs. */
+export function makeClock(output) {
+  const times = [];
+  return (milliseconds, images) => {
+    times.unshift(milliseconds / images);
+    times.length = Math.min(times.length, RUNS);
+    const median = [...times].sort((a, b) => a - b)[times.length >> 1];
+    output.textContent = `${median.toFixed(2)} ms per image`;
+  };
 }
 
 /** Returns the whole number in a field, or null where it is none that fits int32. */
