@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import chromium
 import numpy as np
@@ -15,7 +16,7 @@ from conftest import ROOT
 import vae_zoo
 from export import tflite
 from export.demo import server
-from vae_zoo import registry
+from vae_zoo import noise, registry
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 READY = "import('/demo.js').then(module => module.ready).then(() => true)"
@@ -112,13 +113,24 @@ def tiles(picture, shape, count):
 
 
 def set_value(browser, selector, value, event="input"):
-    """Sets a control as a user does, and waits until the page has drawn."""
+    """Sets a control as a user does."""
     browser.evaluate(
         f"(control => {{ control.value = {value}; "
         f"control.dispatchEvent(new Event('{event}', {{bubbles: true}})); }})"
         f"(document.querySelector('{selector}'))"
     )
-    browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
+
+
+def eventually(check, *arguments):
+    """Makes a check until it holds: the page draws when it comes to it."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return check(*arguments)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @needs_litert
@@ -149,28 +161,26 @@ def test_grid_is_keras_own_and_nothing_leaves_the_machine(size, browser, address
 def test_sliders_plane_and_grid_move_the_picture(browser, address, plane):
     open_page(browser, address)
 
-    def expect(z):
+    def check(z):
         expected = np.round(255 * np.asarray(plane.decode(np.array([z], np.float32))))[0, ..., 0]
         assert np.abs(pixels(browser, "picture")[..., 0] - expected).max() <= 1
 
     z = np.asarray(plane.sample([[7, 0]])[1])[0]
-    expect(z)
+    eventually(check, z)
     before = pixels(browser, "picture")
     set_value(browser, "#sliders label:nth-child(2) input", 2.5)
-    expect([z[0], 2.5])
+    eventually(check, [z[0], 2.5])
     assert np.abs(pixels(browser, "picture").astype(int) - before).max() > 20
     browser.evaluate("document.getElementById('centre').click()")
     set_value(browser, "#sliders label:nth-child(1) input", -1)
-    expect([-1, 0])
+    eventually(check, [-1, 0])
     left, top, width, height = box(browser, "map")
     browser.press(left + 0.75 * width, top + 0.25 * height)
-    browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
     shown = browser.evaluate("[...document.querySelectorAll('#sliders input')].map(x => +x.value)")
     np.testing.assert_allclose(shown, [1.5, 1.5], atol=0.05)
     left, top, width, height = box(browser, "grid")
     browser.press(left + width - 5, top + 5)  # the last of the first row
-    browser.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
-    expect(np.asarray(plane.sample([[7, 7]])[1])[0])
+    eventually(check, np.asarray(plane.sample([[7, 7]])[1])[0])
     assert not browser.complaints
 
 
@@ -187,11 +197,16 @@ def box(browser, element):
 @needs_litert
 @needs_browser
 def test_path_joins_the_first_images_of_its_seeds(browser, address, plane):
+    ends = np.round(255 * np.asarray(plane.generate([[7, 0], [11, 0]])))[..., 0]
+
+    def check_ends():
+        images = tiles(pixels(browser, "path"), plane.image_shape, 16).astype(int)
+        assert np.abs(images[[0, -1]] - ends).max() <= 1
+        return images
+
     open_page(browser, address)
     set_value(browser, "#to", 11)
-    shown = tiles(pixels(browser, "path"), plane.image_shape, 16).astype(int)
-    ends = np.round(255 * np.asarray(plane.generate([[7, 0], [11, 0]])))[..., 0]
-    assert np.abs(shown[[0, -1]] - ends).max() <= 1
+    shown = eventually(check_ends)
     assert np.abs(shown[7] - shown[0]).max() > 5
     set_value(browser, "#to", 2**31)  # no int32: the field says so, the path stays
     assert browser.evaluate("document.getElementById('to').classList.contains('wrong')")
@@ -238,9 +253,14 @@ def test_conditional_model_draws_the_chosen_label(browser, tiny, export_of):
         open_page(browser, address)
         assert browser.evaluate("document.getElementById('label').innerText").split("\n") == names
         set_value(browser, "#label", 3, event="change")
-        expected = model.generate(7, np.full(64, 3, np.int32))
-        shown = tiles(pixels(browser, "grid"), model.image_shape, 64)
-        assert np.abs(shown - np.round(255 * np.asarray(expected))[..., 0]).max() <= 1
+        rows, labels = noise.rows(7, 64), np.full(64, 3, np.int32)
+        expected = np.round(255 * np.asarray(model.generate(rows, labels)))[..., 0]
+
+        def check():
+            shown = tiles(pixels(browser, "grid"), model.image_shape, 64)
+            assert np.abs(shown - expected).max() <= 1
+
+        eventually(check)
 
 
 @needs_litert

@@ -13,7 +13,7 @@ export function makeClock(output) {
   return (milliseconds, images) => {
     times.unshift(milliseconds / images);
     times.length = Math.min(times.length, RUNS);
-    const median = [...times].sort((a, b) => a - b)[times.length >> 1];
+    const median = [...times].sort((a, b) => a - b)[(times.length - 1) >> 1];
     output.textContent = `${median.toFixed(2)} ms per image`;
   };
 }
