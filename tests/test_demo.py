@@ -22,7 +22,7 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 READY = "import('/demo.js').then(module => module.ready).then(() => true)"
 
 needs_litert = pytest.mark.skipif(
-    not (server._NODE_MODULES / "@litertjs").is_dir(),
+    not (server.NODE_MODULES / "@litertjs").is_dir(),
     reason="no LiteRT.js: npm ci --prefix export/demo",
 )
 needs_browser = pytest.mark.skipif(not chromium.PATH, reason="no chromium on the PATH")
@@ -297,6 +297,6 @@ def test_wrong_exports_end_in_one_line(command, tmp_path, export_dir):
 
 
 def test_missing_litert_is_said_with_its_remedy(monkeypatch, tmp_path, export_dir):
-    monkeypatch.setattr(server, "_NODE_MODULES", tmp_path)
+    monkeypatch.setattr(server, "NODE_MODULES", tmp_path)
     with pytest.raises(vae_zoo.UserError, match="npm ci --prefix"):
         server.make_server(export_dir)

@@ -9,9 +9,7 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("export_dir", None, "the --output_dir of an export", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "port", 0, "of 127.0.0.1; 0 takes a free one", 0, 65535, flag_values=FLAGS
-)  # fmt: skip
+flags.DEFINE_integer("port", 0, "of 127.0.0.1; 0 is any free one", 0, 65535, flag_values=FLAGS)
 
 
 def serve_demo():

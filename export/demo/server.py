@@ -17,7 +17,8 @@ from export import flatbuffer
 from vae_zoo import errors
 
 _HERE = pathlib.Path(__file__).parent
-_PAGE, _NODE_MODULES = _HERE / "page", _HERE / "node_modules"
+_PAGE = _HERE / "page"
+NODE_MODULES = _HERE / "node_modules"
 _PACKAGES = ("@litertjs/core", "@litertjs/wasm-utils")
 _METADATA = "vae_zoo"  # export.tflite.METADATA, without waiting for TensorFlow
 _HEADERS = {
@@ -89,7 +90,7 @@ def _find_model(export_dir):
 
 def _check_node_modules():
     for package in _PACKAGES:
-        if not (_NODE_MODULES / package).is_dir():
+        if not (NODE_MODULES / package).is_dir():
             raise errors.UserError(
                 f"{package} is not installed: give, once, npm ci --prefix {_HERE} "
                 "(npm comes with Node.js)."
@@ -117,7 +118,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path):
         prefix = "/node_modules/"
         if path.startswith(prefix):
-            self.directory, path = str(_NODE_MODULES), path.removeprefix(prefix[:-1])
+            self.directory, path = str(NODE_MODULES), path.removeprefix(prefix[:-1])
         return super().translate_path(path)
 
     def end_headers(self):
