@@ -56,6 +56,7 @@ def test_imports_go_one_way(part):
         "import vae_zoo.train; vae_zoo.train.list_models(); vae_zoo.train.list_datasets()",
         "import vae_zoo.evaluate, vae_zoo.sample",
         "import vae_zoo.datasets",
+        "import export.demo.__main__",
     ],
 )
 def test_what_lists_or_helps_imports_no_tensorflow(code):
