@@ -11,6 +11,7 @@ from vae_zoo import cli, errors
 BENCHMARKS = {
     "peers": "training against PyTorch eager and torch.compile, side by side",
     "quality": "test NLL on binarised MNIST against minutes of training",
+    "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
     "memory": "peak resident memory of the default training command",
 }
 COMMANDS = {

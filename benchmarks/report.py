@@ -76,6 +76,28 @@ def peers(results):
     yield from map(_provenance, ([result] for result in found))
 
 
+def latency(results):
+    """Yields the section on the decoder's latency."""
+    for result in results:
+        if result["benchmark"] != "latency":
+            continue
+        rows = result["figures"]
+        yield "## Latency of the decoder\n"
+        ratios = ", ".join(
+            f"{_interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+            for row in rows
+        )
+        yield (
+            f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
+            f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
+        )
+        table = [["", *(f"batch {row['batch_size']}" for row in rows)]]
+        for name in rows[0]["latency"]:
+            table.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
+        yield _table(table)
+        yield _provenance([result])
+
+
 def memory(results):
     """Yields the section on memory."""
     for result in results:
@@ -89,7 +111,7 @@ def memory(results):
             yield _provenance([result])
 
 
-_SECTIONS = (quality, peers, memory)
+_SECTIONS = (quality, peers, latency, memory)
 
 
 def _quality_row(figures):
@@ -107,18 +129,24 @@ def _quality_row(figures):
 
 
 def _peer_row(row):
-    def interval(figure):
-        return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
-
     return [
         f"`{row['model']}`",
         str(row["batch_size"]),
         row["precision"],
         f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
-        interval(row["ratio"]["torch_compile"]),
-        interval(row["ratio"]["torch_eager"]),
+        _interval(row["ratio"]["torch_compile"]),
+        _interval(row["ratio"]["torch_eager"]),
         f"{100 * row['share_of_float32_peak']:.0f}%",
     ]
+
+
+def _interval(figure):
+    return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def _milliseconds(row, name):
+    figures = row["latency"][name]
+    return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"
 
 
 def _table(rows):

@@ -34,6 +34,10 @@ class TorchVAE(nn.Module):
         distortion = functional.binary_cross_entropy_with_logits(logits, image, reduction="none")
         return (rate + distortion.flatten(1).sum(1)).mean()
 
+    def decode(self, z):
+        """Returns the images of z [N, D], the likelihood's mean, [N, 1, 28, 28]."""
+        return torch.sigmoid(self._decode(z))
+
     def _encode(self, x):
         for layer in self.encoder:
             if isinstance(layer, nn.Linear) and x.ndim == 4:
@@ -47,7 +51,7 @@ class TorchVAE(nn.Module):
         return self._mapped(self.decoder[-1], x).reshape(len(x), 1, 28, 28)
 
     def _mapped(self, layer, x):
-        if isinstance(layer, nn.ConvTranspose2d) and x.ndim == 2:
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and x.ndim == 2:
             x = x.reshape(-1, *self.maps).permute(0, 3, 1, 2)
         return layer(x)
 
@@ -71,7 +75,8 @@ def _dense(layer):
 def _conv(layer):
     kernel, bias = map(np.array, layer.weights)  # [h, w, in, out]
     size, _, inputs, outputs = kernel.shape
-    return _filled(nn.Conv2d(inputs, outputs, size, 2, 1), kernel.transpose(3, 2, 0, 1), bias)
+    made = nn.Conv2d(inputs, outputs, size, layer.strides[0], 1)
+    return _filled(made, kernel.transpose(3, 2, 0, 1), bias)
 
 
 def _conv_transpose(layer):

@@ -211,11 +211,20 @@ def _conv(kind, channels, dtype, size=4, stride=2, activation="relu"):
     return kind(channels, size, strides=stride, padding="same", activation=activation, dtype=dtype)
 
 
+def _narrow(channels):
+    """Returns the channels of the smallest map where a dense layer meets it.
+
+    All of them would put most of the model's weights, and of a decoder's latency, in that layer.
+    """
+    return max(channels[-1] // 4, 4)
+
+
 def _conv_encoder(image_shape, hidden, blocks, dtype):
     del blocks
-    stages = len(resolutions(image_shape)) - 1
+    channels = _stage_channels(hidden, len(resolutions(image_shape)) - 1)
     return [
-        *(_conv(layers.Conv2D, n, dtype) for n in _stage_channels(hidden, stages)),
+        *(_conv(layers.Conv2D, n, dtype) for n in channels),
+        _conv(layers.Conv2D, _narrow(channels), dtype, size=3, stride=1),
         layers.Flatten(dtype=dtype),
         layers.Dense(256, activation="relu", dtype=dtype),
     ]
@@ -225,11 +234,12 @@ def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
     del blocks
     sizes = resolutions(image_shape)
     channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
-    smallest = (*sizes[-1], channels[0])
+    smallest = (*sizes[-1], _narrow(channels[::-1]))
     return [
         layers.Dense(256, activation="relu", dtype=dtype),
         layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
         layers.Reshape(smallest, dtype=dtype),
+        _conv(layers.Conv2D, channels[0], dtype, size=3, stride=1),
         *(_conv(layers.Conv2DTranspose, n, dtype) for n in channels[1:]),
         _conv(layers.Conv2DTranspose, outputs, dtype, activation=None),
     ]

@@ -17,8 +17,8 @@ class GuardedAdam(keras.optimizers.Adam):
     Args:
         skip_norm: the global gradient norm beyond which a step is skipped; None: only what is
             not finite.
-        **kwargs: of keras.optimizers.Adam, but for `amsgrad`. With `use_ema`, `ema_momentum` is reached gradually:
-            min(ema_momentum, (1 + t) / (10 + t)) after t steps.
+        **kwargs: of keras.optimizers.Adam, `amsgrad` excepted. With `use_ema`, `ema_momentum` is
+            reached gradually: min(ema_momentum, (1 + t) / (10 + t)) after t steps.
     """
 
     def __init__(self, learning_rate=1e-3, *, skip_norm=None, **kwargs):

@@ -50,7 +50,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with strided convolutions",
         "Kingma and Welling 2014; Radford et al. 2016",
-        1_700_609,
+        512_545,
         ("conv",),
     ),
     "resnet_vae": ModelSpec(
@@ -68,7 +68,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with the rate weighed by beta, for disentangled latents",
         "Higgins et al. 2017",
-        1_683_669,
+        495_605,
         ("conv", "disentanglement"),
     ),
 }
