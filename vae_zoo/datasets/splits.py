@@ -10,6 +10,7 @@ import numpy as np
 from vae_zoo import errors
 from vae_zoo.datasets import catalogue, sources
 
+_LARGEST = 4096  # pixels a side
 _HASHED = 10_000  # images behind the checksum, evenly spaced
 _TRAIN = 0
 _NUMBERS = {split: number for number, split in enumerate(sources.SPLITS)}
@@ -188,7 +189,10 @@ class Splits:
         return {"image": image} if label is None else {"image": image, "label": label}
 
     def _drawn(self, image, key):
-        """Returns ink with probability image / 255, to within 2^-16: four pixels a random word."""
+        """Returns ink with probability image / 255, to within 2^-16: four pixels a random word.
+
+        Black and white are certain.
+        """
         import tensorflow as tf
 
         pixels = self.batch_size * int(np.prod(self.image_shape))
@@ -196,7 +200,8 @@ class Splits:
             [-(-pixels // 4)], key, None, None, tf.uint64, alg="philox"
         )
         draw = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:pixels]
-        threshold = tf.cast(image, tf.uint16) * 257  # of 65536
+        draw = tf.minimum(draw, tf.constant(65534, tf.uint16))  # below the threshold of white
+        threshold = tf.cast(image, tf.uint16) * 257  # 0 to 65535
         return tf.cast(tf.reshape(draw, tf.shape(image)) < threshold, tf.float32)
 
     def _gather(self, split, index):
@@ -305,6 +310,7 @@ class _Store:
             try:
                 shape = (self._source.parts[split].count, *self._shape)
                 array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+                _reserve(partial)
                 self._fill(split, array).flush()
                 os.replace(partial, path)
             finally:
@@ -373,6 +379,12 @@ def _to_float(binary):
     return tf.cast(binary, tf.float32)
 
 
+def _reserve(path):
+    """Takes the space of a sparse file: on a full disk, writing to its map kills the process."""
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+
+
 def _user_cache():
     return os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "vae_zoo")
 
@@ -381,5 +393,7 @@ def _check_arguments(batch_size, image_size, crop, binarization):
     for name, value in (("batch_size", batch_size), ("image_size", image_size), ("crop", crop)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise errors.UserError(f"{name}={value!r}: expected a whole number of at least 1.")
+    if image_size is not None and image_size > _LARGEST:
+        raise errors.UserError(f"image_size={image_size}: expected at most {_LARGEST} pixels.")
     if binarization is not None and binarization not in catalogue.BINARIZATIONS:
         raise errors.unknown("binarization", binarization, catalogue.BINARIZATIONS)
