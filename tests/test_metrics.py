@@ -75,15 +75,17 @@ def test_sizes_of_blocks_change_no_figure_beyond_chance(block_decodes, linear_ga
     model, images = linear_gaussian
     figures = likelihood.evaluate(model, images[:4], num_samples=50, block_decodes=block_decodes)
     truth = model.log_evidence(images[:4])
-    assert figures.nll == pytest.approx(-truth.mean(), abs=0.15)
+    assert figures.nll == pytest.approx(-truth.mean(), abs=0.5)
     assert figures.num_samples == 50 and figures.num_images == 4
     again = likelihood.evaluate(model, images[:4], num_samples=50, block_decodes=block_decodes)
     assert figures == again
 
 
-def test_an_interrupted_evaluation_goes_on_to_the_same_figures(linear_gaussian, tmp_path):
-    model, images = linear_gaussian
-    arguments = {"num_samples": 64, "block_decodes": 256}  # four blocks of four images
+def test_an_interrupted_evaluation_goes_on_to_the_same_figures(
+    linear_gaussian, factor_images, tmp_path
+):
+    model, images = linear_gaussian[0], factor_images[:64]
+    arguments = {"num_samples": 20, "block_decodes": 64}  # four blocks of sixteen images
     whole = likelihood.evaluate(model, images, **arguments)
     file = tmp_path / "partial.npz"
 
@@ -196,10 +198,22 @@ def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
     assert real["test_accuracy"] > 0.95 and real["share"] == pytest.approx(
         real["test_share"], abs=0.03
     )
-    rng = np.random.default_rng(0)
-    for noise in (rng.random((200, 28, 28, 1)), rng.random((200, 28, 28, 1)) < 0.2):
-        found = sample_quality.completeness(Generator(noise.astype(np.float32)), *reference)
-        assert found["share"] < 0.05 and found["num_samples"] == 200
+
+
+@pytest.mark.parametrize("kind", ["uniform", "speckles", "grey", "mean", "pixels of many"])
+def test_completeness_of_what_is_no_digit_is_zero(kind, reference):
+    rng = np.random.default_rng(1)
+    shape = (200, 28, 28, 1)
+    images = {
+        "uniform": rng.random(shape),
+        "speckles": rng.random(shape) < 0.2,
+        "grey": np.full(shape, 0.5),
+        "mean": np.tile(reference[0].mean(0), (200, 1, 1, 1)),
+        "pixels of many": rng.permuted(reference[0], axis=0)[:200],
+    }
+    model = Generator(images[kind].astype(np.float32))
+    found = sample_quality.completeness(model, *reference[:2])
+    assert found["share"] < 0.05 and found["num_samples"] == 200
 
 
 def test_a_model_that_knows_one_digit_shows_one_class(reference):
@@ -215,3 +229,9 @@ def test_without_labels_completeness_is_absent_and_says_so(reference):
     assert found == {"reason": "the data set has no labels"}
     one = sample_quality.completeness(Generator(images), images, np.zeros(len(images), np.int32))
     assert "single class" in one["reason"]
+    few = np.append(np.zeros(len(images) - 2, np.int32), (1, 1))
+    found = sample_quality.completeness(Generator(images), images, few)
+    assert "fewer than 3" in found["reason"]
+    many = np.arange(len(images)) % 200
+    found = sample_quality.completeness(Generator(images), images, many)
+    assert "more than 100 classes" in found["reason"]
