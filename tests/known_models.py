@@ -35,7 +35,7 @@ class LinearGaussianVAE(vae_zoo.VAE):
         return tfd.Independent(tfd.Normal(mean, self.noise_scale), 3)
 
     def set_exact(self, loading, mean):
-        """Takes W [P, D], with orthogonal columns, and b [P]; the posterior becomes the true one."""
+        """Takes W [P, D], its columns orthogonal, and b [P]; the posterior becomes the true one."""
         variance = self.noise_scale**2 / (self.noise_scale**2 + (loading**2).sum(0))  # [D]
         projection = variance / self.noise_scale**2 * loading  # [P, D]
         log_scale = np.array([_unbounded(0.5 * np.log(v)) for v in variance])

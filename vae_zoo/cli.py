@@ -9,7 +9,6 @@ A command defines its flags on a FlagValues of its own, so that one process can 
         cli.run(evaluate, FLAGS)
 """
 
-import contextlib
 import errno
 import importlib.abc
 import importlib.machinery

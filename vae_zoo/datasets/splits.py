@@ -199,9 +199,10 @@ class Splits:
         words = tf.random.stateless_uniform(
             [-(-pixels // 4)], key, None, None, tf.uint64, alg="philox"
         )
+        # Even numbers: all of them lie below the threshold of white, which is 65535.
+        words = tf.bitwise.bitwise_and(words, tf.constant(0xFFFEFFFEFFFEFFFE, tf.uint64))
         draw = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:pixels]
-        draw = tf.minimum(draw, tf.constant(65534, tf.uint16))  # below the threshold of white
-        threshold = tf.cast(image, tf.uint16) * 257  # 0 to 65535
+        threshold = tf.cast(image, tf.uint16) * 257
         return tf.cast(tf.reshape(draw, tf.shape(image)) < threshold, tf.float32)
 
     def _gather(self, split, index):
