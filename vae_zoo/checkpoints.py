@@ -9,7 +9,6 @@ import tensorflow as tf
 from vae_zoo import cli, errors
 
 _KEPT = 2  # one to fall back on
-_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, RuntimeError)
 
 
 class Checkpoints:
@@ -63,7 +62,7 @@ class Checkpoints:
             try:
                 self._checkpoint.read(str(path)).assert_consumed()
                 return True
-            except _UNREADABLE as error:
+            except Exception as error:  # noqa: BLE001 - a damaged file raises anything
                 reason = str(error).splitlines()[0][:120]
                 logging.warning(
                     "checkpoint %s cannot be read (%s): trying the one before", path, reason

@@ -112,7 +112,7 @@ def discretized_logistic_mixture(logits, location, log_scale):
     Args:
         logits: mixture logits, [..., M].
         location: means, [..., M]; 0 is mid-grey, -1 black, 1 white.
-        log_scale: unbounded log scales, [..., M]; 0 is a quarter of the range of levels.
+        log_scale: unbounded log scales, [..., M]; 0 is about 45 of the 256 levels.
 
     Source: Salimans et al. (2017), "PixelCNN++", eq. 2.
     """

@@ -176,12 +176,13 @@ class SpaceToDepth(DepthToSpace):
 def _check_hidden(network, hidden):
     if network not in DEFAULT_HIDDEN:
         raise errors.unknown("network", network, DEFAULT_HIDDEN)
-    hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
-    if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
+    hidden = DEFAULT_HIDDEN[network] if hidden is None else hidden
+    listed = isinstance(hidden, (tuple, list)) and len(hidden) > 0
+    if not listed or not all(type(n) is int and n > 0 for n in hidden):
         raise errors.UserError(
             f"hidden={hidden!r}: expected a positive whole number for each layer: (500, 500)."
         )
-    return hidden
+    return tuple(hidden)
 
 
 def _stage_channels(hidden, stages):

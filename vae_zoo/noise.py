@@ -111,10 +111,14 @@ def normal(seed, shape, stream=0):
     """
     size = math.prod(shape)
     first, second = _random_words(seed, (size + 1) // 2, stream)
+    return tf.reshape(_box_muller(first, second)[:, :size], [-1, *shape])
+
+
+def _box_muller(first, second):
+    """Returns the normals of pairs of words, [..., n] each: [..., 2 n]."""
     radius = tf.sqrt(-2.0 * tf.math.log(1.0 - _unit_interval(first)))
     angle = (2.0 * np.pi) * _unit_interval(second)
-    pair = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)
-    return tf.reshape(pair[:, :size], [-1, *shape])
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
 
 
 def standard_normal(seed, num_samples, batch_size, shape, stream=0):
@@ -141,9 +145,10 @@ def standard_normal(seed, num_samples, batch_size, shape, stream=0):
 def philox_normal(seed, leading, batch_size, shape, stream=0):
     """Returns [*leading, B, *shape] normals of one key, drawn for the global batch and sliced."""
     replicas, replica = _replica()
-    draws = tf.random.stateless_normal(
-        [*leading, batch_size * replicas, *shape], _philox_key(seed, stream), alg="philox"
-    )
+    whole = [*leading, batch_size * replicas, *shape]
+    size = tf.reduce_prod(whole)
+    first, second = tf.unstack(_philox_words(seed, stream, [2, (size + 1) // 2]))
+    draws = tf.reshape(_box_muller(first, second)[:size], whole)
     start = [0] * len(leading) + [replica * batch_size] + [0] * len(shape)
     return draws if replicas == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
 
@@ -151,11 +156,15 @@ def philox_normal(seed, leading, batch_size, shape, stream=0):
 def philox_uniform(seed, batch_size, shape=(), stream=0):
     """Returns [B, *shape] uniforms in [0, 1) of one key, drawn for the global batch and sliced."""
     replicas, replica = _replica()
-    draws = tf.random.stateless_uniform(
-        [batch_size * replicas, *shape], _philox_key(seed, stream), alg="philox"
-    )
+    draws = _unit_interval(_philox_words(seed, stream, [batch_size * replicas, *shape]))
     start = [replica * batch_size] + [0] * len(shape)
     return draws if replicas == 1 else tf.slice(draws, start, [batch_size, *shape])
+
+
+def _philox_words(seed, stream, shape):
+    """Returns random words as int32: XLA makes other floats of a key, but the same integers."""
+    key = _philox_key(seed, stream)
+    return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg="philox")
 
 
 def _philox_key(seed, stream):

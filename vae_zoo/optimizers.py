@@ -37,6 +37,11 @@ class GuardedAdam(keras.optimizers.Adam):
     def get_config(self):
         return {**super().get_config(), "skip_norm": self.skip_norm}
 
+    def count_skipped(self):
+        """Says that a step was skipped."""
+        self.skipped.assign_add(1)
+        self.skipped_in_a_row.assign_add(1)
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         variables = [getattr(v, "value", v) for v in trainable_variables]
         grads_and_vars = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
@@ -78,8 +83,7 @@ class GuardedAdam(keras.optimizers.Adam):
             return tf.constant(0)
 
         def skip():
-            self.skipped.assign_add(1)
-            self.skipped_in_a_row.assign_add(1)
+            self.count_skipped()
             return tf.constant(0)
 
         tf.cond(good, update, skip)
@@ -99,6 +103,16 @@ class GuardedAdam(keras.optimizers.Adam):
 
     def finalize_variable_values(self, var_list):
         """Leaves the raw weights in place at the end of `fit`."""
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class GuardedLossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling, for float16: a step that overflows counts as skipped, and as a step."""
+
+    def _stateful_handle_non_finite_grads(self):
+        super()._stateful_handle_non_finite_grads()
+        self.inner_optimizer.count_skipped()
+        self.inner_optimizer.iterations.assign_add(1)
 
 
 def guard(optimizer):

@@ -107,9 +107,12 @@ def compile_model(model, settings, steps_per_epoch):
         total = max(1, settings.epochs * steps_per_epoch)
         rate = keras.optimizers.schedules.CosineDecay(rate, total)
     averaging = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
+    optimizer = optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging)
+    if model.dtype_policy.name == "mixed_float16":
+        optimizer = optimizers.GuardedLossScale(optimizer)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     model.compile(
-        optimizer=optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging),
+        optimizer=optimizer,
         # XLA makes convolutions slower on a CPU.
         jit_compile=on_gpu if settings.jit == "auto" else settings.jit == "on",
         steps_per_execution=min(50 if on_gpu else 20, steps_per_epoch),

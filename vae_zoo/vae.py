@@ -9,6 +9,7 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 
 import contextlib
 import inspect
+import math
 import random
 
 import keras
@@ -103,12 +104,15 @@ class VAE(keras.Model):
         # Images keep their 8 bits: the layers cast, not the model.
         super().__init__(autocast=False, **kwargs)
         self.image_shape = _check_image_shape(image_shape)
-        self.latent_size = _at_least("latent_size", latent_size, 1)
+        self.latent_size = _at_least("latent_size", latent_size, 1, whole=True)
         self.likelihood_name = likelihood
-        self.network, self.hidden, self.blocks = network, hidden, _at_least("blocks", blocks, 0)
+        self.network, self.hidden = network, hidden
+        self.blocks = _at_least("blocks", blocks, 0, whole=True)
         self.beta = _at_least("beta", beta, 0)
         self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
         self.free_bits = _at_least("free_bits", free_bits, 0)
+        if num_classes is not None:
+            num_classes = _at_least("num_classes", num_classes, 1, whole=True)
         self.num_classes = num_classes
         if self.needs_labels and not num_classes:
             raise errors.UserError(
@@ -473,9 +477,9 @@ def _check_image_shape(shape):
     return tuple(int(n) for n in shape)
 
 
-def _at_least(name, value, least):
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
-        raise errors.UserError(f"{name}={value!r}: expected a number of at least {least}.")
-    if isinstance(least, int) and least == 1 and int(value) != value:
-        raise errors.UserError(f"{name}={value!r}: expected a whole number of at least {least}.")
-    return value
+def _at_least(name, value, least, whole=False):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value < math.inf or (whole and int(value) != value):
+        kind = "whole number" if whole else "number"
+        raise errors.UserError(f"{name}={value!r}: expected a {kind} of at least {least}.")
+    return int(value) if whole else value

@@ -154,8 +154,11 @@ def _check(model, images, labels, num_samples):
     images = np.asarray(images, np.float32)
     if num_samples < 1:
         raise errors.UserError(f"num_samples={num_samples}: expected at least 1.")
-    if images.ndim != 4 or not len(images):
-        raise errors.UserError(f"Expected images [N, H, W, C], got an array of {images.shape}.")
+    if images.shape[1:] != model.image_shape or not len(images):
+        raise errors.UserError(
+            f"Expected images [N, {', '.join(map(str, model.image_shape))}], got an array of "
+            f"{images.shape}."
+        )
     if not model.needs_labels or labels is None:
         return images, model.check_label(None if labels is None else np.asarray(labels))
     if len(labels) != len(images):

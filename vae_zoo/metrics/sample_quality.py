@@ -8,17 +8,22 @@ _SURE = 0.9
 _TESTED = 2_000
 FITTED = 10_000  # training images that the classifier takes, at most
 _COMPONENTS = 40
+_FOLDS = 3  # of the cross-validation behind the probabilities
+_MOST_CLASSES = 100  # a machine each
+_SCRAMBLED = 10  # training images for each scrambled one
 _BATCH = 250
 
 
 def completeness(model, images, labels, test_images=None, test_labels=None, *, num=200, seed=0):
     """Returns the share of prior samples that a classifier is sure of, and what it rests on.
 
-    The classifier is a support vector machine with a Gaussian kernel on 40 principal components,
-    fitted to at most 10,000 training images, its scores turned into probabilities by
-    cross-validation. Far from every training image its kernels vanish and it is sure of nothing,
-    where a network's or a linear model's confidence would grow. How sure it is of real held-out
-    images comes with the figure (`test_share`), as the value to compare with.
+    The classifier is a support vector machine with a Gaussian kernel on 40 principal components
+    for each class against all other images, fitted to at most 10,000 training images, its scores
+    turned into probabilities by cross-validation. These are not made to sum to one: of an image
+    that is like none of the classes no machine is sure. Among the other images are some that are
+    none: every pixel of another training image. How sure the classifier is of real held-out
+    images comes with the figure (`test_share`), as the value to compare with; noise of any kind,
+    plain grey and the mean image score 0.
 
     Args:
         model: a VAE.
@@ -33,13 +38,15 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
         {"share": of samples with a class of probability 0.9 or more, "num_samples", "classes_seen":
         classes among those, "classes", "sure": 0.9, "test_accuracy", "test_share"}, and for a
         conditional model "label_agreement": the share of samples classified as asked for.
-        {"reason"} where there are no labels.
+        {"reason"} where the labels are of no use.
     """
     if labels is None:
         return {"reason": "the data set has no labels"}
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        return {"reason": "the data set has a single class"}
+    chosen = np.random.default_rng(seed).permutation(len(images))[:FITTED]
+    images, labels = np.asarray(images)[chosen], np.asarray(labels)[chosen]
+    classes, counts = np.unique(labels, return_counts=True)
+    if not 2 <= len(classes) <= _MOST_CLASSES or counts.min() < _FOLDS:
+        return {"reason": _why_not(classes, counts)}
     classifier = fit_classifier(images, labels, seed)
     asked = _asked_labels(model, num)
     samples = _generate(model, num, asked, seed)
@@ -60,25 +67,49 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
 
 
 def fit_classifier(images, labels, seed=0):
-    """Returns a function images -> class probabilities [N, classes]; see `completeness`.
+    """Returns a function images -> probability of each class [N, classes]; see `completeness`.
 
     Args:
         images: float [N, H, W, C] in [0, 1].
         labels: int [N].
-        seed: of the choice of at most 10,000 images.
+        seed: of the scrambled images.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
     from sklearn.svm import SVC
 
-    chosen = np.random.default_rng(seed).permutation(len(images))[:FITTED]
-    flat = np.asarray(images)[chosen].reshape(len(chosen), -1)
-    components = min(_COMPONENTS, *flat.shape)
-    machine = CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=3)
-    pipeline = make_pipeline(PCA(components, random_state=seed), machine)
-    pipeline.fit(flat, np.asarray(labels)[chosen])
-    return lambda some: pipeline.predict_proba(np.asarray(some).reshape(len(some), -1))
+    flat = images.reshape(len(images), -1)
+    pca = PCA(min(_COMPONENTS, *flat.shape), random_state=seed).fit(flat)
+    features = pca.transform(np.concatenate([flat, _scrambled(flat, seed)]))
+    label = np.concatenate([labels, np.full(len(features) - len(flat), -1)])
+    machines = [
+        CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=_FOLDS).fit(features, label == one)
+        for one in np.unique(labels)
+    ]
+
+    def probabilities(some):
+        features = pca.transform(np.asarray(some).reshape(len(some), -1))
+        return np.stack([machine.predict_proba(features)[:, 1] for machine in machines], axis=1)
+
+    return probabilities
+
+
+def _scrambled(flat, seed):
+    """Returns images whose every pixel is that of another training image, [n, pixels].
+
+    Principal components see them near the mean image, which is near to every class at once.
+    """
+    count, pixels = flat.shape
+    rows = np.random.default_rng(seed).integers(0, count, (count // _SCRAMBLED + 1, pixels))
+    return flat[rows, np.arange(pixels)]
+
+
+def _why_not(classes, counts):
+    if len(classes) < 2:
+        return "the data set has a single class"
+    if len(classes) > _MOST_CLASSES:
+        return f"the data set has more than {_MOST_CLASSES} classes"
+    return f"a class has fewer than {_FOLDS} training images"
 
 
 def _asked_labels(model, count):
