@@ -71,6 +71,24 @@ MODELS = {
         1_683_669,
         ("conv", "disentanglement"),
     ),
+    "hvae": ModelSpec(
+        "vae_zoo.models.hvae:HVAE",
+        {"network": "mlp", "hidden": (200, 200), "latent_size": 50},
+        {**_TINY_MLP, "lower_size": 4, "between": (8,)},
+        "Two stochastic layers, the lower one given the upper",
+        "Burda et al. 2016 (L=2); Tomczak and Welling 2018",
+        0,
+        ("mlp", "hierarchy"),
+    ),
+    "ladder_vae": ModelSpec(
+        "vae_zoo.models.ladder:LadderVAE",
+        {},
+        {"latent_size": 3, "hidden": (8, 8), "blocks": 1, "num_layers": 3, "latent_channels": 2},
+        "Many stochastic layers, their posteriors weighted with their priors by precision",
+        "Sonderby et al. 2016",
+        0,
+        ("conv", "hierarchy"),
+    ),
 }
 
 

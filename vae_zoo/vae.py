@@ -384,11 +384,9 @@ class VAE(keras.Model):
         return head
 
     def pixel_likelihood(self, inputs):
-        """Returns p(x | inputs) over images for decoder inputs [..., F]."""
-        *batch, features = inputs.shape
-        batch = [tf.shape(inputs)[i] if size is None else size for i, size in enumerate(batch)]
-        parameters = self.decoder(tf.reshape(inputs, [-1, features]))
-        parameters = tf.reshape(parameters, [*batch, *parameters.shape[1:]])
+        """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
+        event_rank = len(self.decoder.input_shape) - 1
+        parameters = networks.over_samples(self.decoder, inputs, event_rank)
         return distributions.pixel_likelihood(
             self.likelihood_name, parameters, self.image_shape[-1]
         )
