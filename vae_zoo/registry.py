@@ -71,6 +71,33 @@ MODELS = {
         1_683_669,
         ("conv", "disentanglement"),
     ),
+    "cvae": ModelSpec(
+        "vae_zoo.models.cvae:CVAE",
+        {"network": "conv", "latent_size": 32},
+        _TINY_CONV,
+        "The conditional VAE: images of the class that one asks for",
+        "Sohn et al. 2015",
+        1_711_521,
+        ("conv", "conditional"),
+    ),
+    "vamp_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 32, "prior": "vamp"},
+        {**_TINY_CONV, "components": 7},
+        "The VAE whose prior is the mean of the posteriors at learned pseudo-inputs",
+        "Tomczak and Welling 2018",
+        2_092_609,
+        ("conv", "prior"),
+    ),
+    "iaf_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 32, "posterior": "iaf"},
+        {**_TINY_CONV, "flow_steps": 2},
+        "The VAE with an inverse autoregressive flow as posterior",
+        "Kingma et al. 2016",
+        1_923_393,
+        ("conv", "flow"),
+    ),
 }
 
 
