@@ -21,8 +21,14 @@ from vae_zoo import elbo, errors, noise
 NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
 SAVED_MODEL_ONLY = ("elbo",)
 
-# What a model cannot support, and why: by class, for it and the classes derived from it.
-UNSUPPORTED = {}
+# What a model cannot support, and why: by class, of the model, its prior or its posterior; for it
+# and the classes derived from it.
+UNSUPPORTED = {
+    "InverseAutoregressiveFlow": {
+        "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
+        "reconstruct has what stands for them, the base's mean carried through the flow"
+    },
+}
 
 _EXAMPLE_SEED = 2026
 
@@ -52,8 +58,9 @@ class Signature(NamedTuple):
 def unsupported(model):
     """Returns {signature: why not} of what a model cannot support."""
     reasons = {}
-    for cls in reversed(type(model).__mro__):
-        reasons.update(UNSUPPORTED.get(cls.__name__, {}))
+    for part in (model.prior_part, model.posterior_part, model):
+        for cls in reversed(type(part).__mro__):
+            reasons.update(UNSUPPORTED.get(cls.__name__, {}))
     return reasons
 
 
@@ -172,7 +179,8 @@ def _decode(model, z, label=None):
 
 
 def _sample(model, seed, label=None):
-    image, z = model.sample(seed, label)
+    with model.fixed_prior(constant=True):  # the weights are final
+        image, z = model.sample(seed, label)
     return {"image": image, "z": z}
 
 
@@ -186,7 +194,8 @@ def _reconstruct(model, image, label=None):
 
 
 def _elbo(model, image, seed, label=None):
-    terms = model.terms({"image": image, "label": label}, seed=seed)
+    with model.fixed_prior(constant=True):
+        terms = model.terms({"image": image, "label": label}, seed=seed)
     return {"elbo": elbo.elbo(terms)}
 
 

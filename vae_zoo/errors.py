@@ -21,3 +21,18 @@ def unknown(kind, name, known):
         f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
     )
     return UserError(f"Unknown {kind} {name!r}. {hint}")
+
+
+def at_least(name, value, least):
+    """Returns an argument's value; a UserError names it where it is below `least`.
+
+    Args:
+        name: of the argument.
+        value: what came.
+        least: the smallest value allowed; 1 also asks for a whole number.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
+        raise UserError(f"{name}={value!r}: expected a number of at least {least}.")
+    if isinstance(least, int) and least == 1 and int(value) != value:
+        raise UserError(f"{name}={value!r}: expected a whole number of at least {least}.")
+    return value

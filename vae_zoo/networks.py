@@ -5,7 +5,9 @@ z [N, D] -> likelihood parameters [N, H, W, P]. Stacks are built at once and ser
 the model that owns them.
 """
 
+import contextlib
 import math
+import random
 
 import keras
 from keras import layers
@@ -185,6 +187,17 @@ class SpaceToDepth(DepthToSpace):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         return batch, height // self.factor, width // self.factor, channels * self.factor**2
+
+
+@contextlib.contextmanager
+def initial_weights_of(seed):
+    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def check_hidden(network, hidden, defaults=None):

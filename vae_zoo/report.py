@@ -91,7 +91,7 @@ def draw(directory, model, splits, seed):
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
         plots.interpolations(directory / "interpolations.png", paths)
-    if model.latent_size == 2 and paths is not None:
+    if model.latent_size == 2 and model.prior_name == "standard" and paths is not None:
         plots.manifold(directory / "manifold.png", model)
     history = runs.read_rows(directory / runs.METRICS)
     if history:

@@ -86,12 +86,13 @@ class Hierarchy(VAE):
 
     def likelihood(self, z, label=None):
         """Returns p(x | z) for z [..., D] of the top layer, those below at their priors' means."""
-        return self._likelihood_below(Latent(None, self.prior(label), z), _no_noise)
+        del label
+        return self._likelihood_below(Latent(None, None, z), _no_noise)
 
     def reconstruct(self, image, label=None):
         encoded = self.encode(image, label)
         posterior = self.posterior_of(encoded)
-        top = Latent(posterior, self.prior(label), posterior.mean())
+        top = Latent(posterior, None, distributions.centre(posterior))
         return self._likelihood_below(top, _no_noise, encoded).mean()
 
     def sample(self, seed, label=None, temperature=1.0):
@@ -107,7 +108,7 @@ class Hierarchy(VAE):
         def normals(layer, shape):
             return temperature * noise.normal(seed, shape, layer)
 
-        return self._likelihood_below(Latent(None, self.prior(label), z), normals).mean(), z
+        return self._likelihood_below(Latent(None, None, z), normals).mean(), z
 
     def _likelihood_below(self, top, normals, encoded=None):
         return self.pixel_likelihood(self.descend(top, normals, encoded)[-1].features)

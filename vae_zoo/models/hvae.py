@@ -13,6 +13,7 @@ import tensorflow as tf
 from vae_zoo import distributions, networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo.vae import VAE
 
 
 class HVAE(Hierarchy):
@@ -26,6 +27,8 @@ class HVAE(Hierarchy):
         **kwargs: of VAE; network and hidden are those between the image and the layers.
     """
 
+    combines = VAE.combines
+
     def __init__(
         self, image_shape, latent_size=50, *, lower_size=100, between=(100, 100), **kwargs
     ):
@@ -36,9 +39,9 @@ class HVAE(Hierarchy):
     def build_networks(self):
         self.encoder = self.build_encoder()
         features = self.encoder.output_shape[-1]
-        self.top_head = self._stack(features, self.latent_size)
-        self.prior_head = self._stack(self.latent_size, self.lower_size)
-        self.posterior_head = self._stack(features + self.latent_size, self.lower_size)
+        self.top_head = self._stack(features, self.posterior_part.parameters)
+        self.prior_head = self._stack(self.latent_size, 2 * self.lower_size)
+        self.posterior_head = self._stack(features + self.latent_size, 2 * self.lower_size)
         self.decoder = self.build_decoder(self.latent_size + self.lower_size)
 
     def encode(self, image, label=None):
@@ -61,5 +64,5 @@ class HVAE(Hierarchy):
         inputs = tf.concat([every_sample, features], axis=-1)
         return distributions.diagonal_normal(networks.over_samples(self.posterior_head, inputs))
 
-    def _stack(self, inputs, size):
-        return networks.build_mlp(inputs, self.between, 2 * size, self.dtype_policy)
+    def _stack(self, inputs, outputs):
+        return networks.build_mlp(inputs, self.between, outputs, self.dtype_policy)

@@ -20,6 +20,7 @@ from keras import layers
 from vae_zoo import distributions, networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo.vae import VAE
 
 tfd = tfp.distributions
 
@@ -55,6 +56,8 @@ class LadderVAE(Hierarchy):
         UserError: for arguments that make no model.
     """
 
+    combines = {**VAE.combines, "network": ("conv", "mlp")}
+
     def __init__(
         self,
         image_shape,
@@ -67,16 +70,18 @@ class LadderVAE(Hierarchy):
         blocks=2,
         **kwargs,
     ):
-        hidden = networks.check_hidden(network, hidden, _HIDDEN)
-        channels = _LATENT_CHANNELS[network] if latent_channels is None else latent_channels
-        self.latent_channels = at_least("latent_channels", channels, 1)
         self.num_layers = at_least("num_layers", num_layers, 1)
-        at_least("blocks", blocks, 1)
+        self.latent_channels = latent_channels
         super().__init__(
             image_shape, latent_size, network=network, hidden=hidden, blocks=blocks, **kwargs
         )
 
     def build_networks(self):
+        at_least("blocks", self.blocks, 1)
+        self.hidden = networks.check_hidden(self.network, self.hidden, _HIDDEN)
+        if self.latent_channels is None:
+            self.latent_channels = _LATENT_CHANNELS[self.network]
+        at_least("latent_channels", self.latent_channels, 1)
         outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
         picture = (*self.image_shape[:2], outputs)
         self.maps = self._map_shapes()
@@ -135,7 +140,7 @@ class LadderVAE(Hierarchy):
             stack = [*self._shrink(shape, target), *self._blocks(scale)]
             self.way_up.append(self._stack(shape, stack))
             shape = target
-        head = [layers.LeakyReLU(), layers.Flatten(), self._dense(2 * self.latent_size)]
+        head = [layers.LeakyReLU(), layers.Flatten(), self._dense(self.posterior_part.parameters)]
         self.top_head = self._stack(shape, head)
         self.messages = [self._normal_head(scale) for scale in self.scales[1:]]
 
