@@ -2,7 +2,7 @@
 
     decode(z [N, D])                -> image (the likelihood's mean, in [0, 1]), logits (Bernoulli)
     sample(seed int32 [N, 2])       -> image, z
-    encode(image)                   -> mean, stddev
+    encode(image)                   -> mean, stddev (of the top layer, in a hierarchy)
     reconstruct(image)              -> image
     elbo(image, seed int32 [N, 2])  -> elbo, in nats, [N]
 
@@ -24,6 +24,10 @@ SAVED_MODEL_ONLY = ("elbo",)
 # What a model cannot support, and why: by class, of the model, its prior or its posterior; for it
 # and the classes derived from it.
 UNSUPPORTED = {
+    "Hierarchy": {
+        "decode": "one z does not hold a hierarchy: the layers below the top one have noise of "
+        "their own; sample draws all of them, and gives the top layer's z"
+    },
     "InverseAutoregressiveFlow": {
         "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
         "reconstruct has what stands for them, the base's mean carried through the flow"

@@ -133,13 +133,19 @@ def likelihood_line(report):
             f"Cross-entropy on grey values (BCE, not a likelihood): {report['bce']:.2f} nats, "
             f"rate {report['rate']:.2f} ({source})"
         )
-    parts = f"rate {report['rate']:.2f}, distortion {report['distortion']:.2f}"
+    parts = f"rate {report['rate']:.2f}{_layers(report)}, distortion {report['distortion']:.2f}"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
     return (
         f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
         f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
     )
+
+
+def _layers(report):
+    """Returns the rate of each layer of a hierarchy, top first, as words."""
+    rates = report.get("rate_per_layer")
+    return f" = {' + '.join(f'{rate:.2f}' for rate in rates)} from the top down" if rates else ""
 
 
 def _property_line(report):

@@ -4,9 +4,12 @@
 
 where (mu_p, sigma_p) is p(z_l | z_<l) on the way down and (mu_hat, sigma_hat) comes of a
 deterministic path up. Sonderby et al. (2016), "Ladder variational autoencoders", eq. 17-19; the
-layers are numbered from the top. The top layer is a vector; those below are maps, at two
-resolutions, and residual features go down beside the samples, as in Kingma et al. (2016),
-"Improved variational inference with inverse autoregressive flow", section 5.1.
+layers are numbered from the top.
+
+The top layer is a vector; those below are maps, at two resolutions. As in Kingma et al. (2016),
+"Improved variational inference with inverse autoregressive flow", section 5.1, residual features
+go down beside the samples, and (mu_hat, sigma_hat) is the sum of what the way up and those
+features say: with them, a layer's likelihood is no function of its own sample alone.
 """
 
 import math
@@ -67,7 +70,7 @@ class LadderVAE(Hierarchy):
         latent_channels=None,
         network="conv",
         hidden=None,
-        blocks=2,
+        blocks=1,
         **kwargs,
     ):
         self.num_layers = at_least("num_layers", num_layers, 1)
@@ -114,7 +117,8 @@ class LadderVAE(Hierarchy):
         return distributions.diagonal_normal(parameters, event_rank=3)
 
     def lower_posterior(self, layer, features, prior, encoded):
-        message = distributions.diagonal_normal(encoded[layer], event_rank=3)
+        context = networks.over_samples(self.contexts[layer - 1], features, 3)
+        message = distributions.diagonal_normal(encoded[layer] + context, event_rank=3)
         return precision_weighted(message, prior)
 
     # The stacks.
@@ -147,11 +151,12 @@ class LadderVAE(Hierarchy):
     def _build_way_down(self):
         start = [self._dense(math.prod(self.maps[-1])), layers.Reshape(self.maps[-1])]
         self.joins = [self._stack((self.latent_size,), start)]
-        self.priors, self.ways_down = [], []
+        self.priors, self.contexts, self.ways_down = [], [], []
         for above, scale in zip(self.scales, self.scales[1:], strict=False):
             height, width, channels = self.maps[scale]
             self.ways_down.append(self._stack(self.maps[above], self._down(above, scale)))
             self.priors.append(self._normal_head(scale, kernel_initializer="zeros"))
+            self.contexts.append(self._normal_head(scale, kernel_initializer="zeros"))
             z_shape = (height, width, self.latent_channels)
             self.joins.append(self._stack(z_shape, [self._conv(channels)]))
 
