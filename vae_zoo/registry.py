@@ -104,7 +104,7 @@ MODELS = {
         {**_TINY_MLP, "lower_size": 4, "between": (8,)},
         "Two stochastic layers, the lower one given the upper",
         "Burda et al. 2016 (L=2); Tomczak and Welling 2018",
-        0,
+        556_284,
         ("mlp", "hierarchy"),
     ),
     "ladder_vae": ModelSpec(
@@ -113,7 +113,7 @@ MODELS = {
         {"latent_size": 3, "hidden": (8, 8), "blocks": 1, "num_layers": 3, "latent_channels": 2},
         "Many stochastic layers, their posteriors weighted with their priors by precision",
         "Sonderby et al. 2016",
-        0,
+        789_316,
         ("conv", "hierarchy"),
     ),
 }
