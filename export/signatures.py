@@ -2,7 +2,7 @@
 
     decode(z [N, D])                -> image (the likelihood's mean, in [0, 1]), logits (Bernoulli)
     sample(seed int32 [N, 2])       -> image, z
-    encode(image)                   -> mean, stddev
+    encode(image)                   -> mean, stddev (of the top layer, in a hierarchy)
     reconstruct(image)              -> image
     elbo(image, seed int32 [N, 2])  -> elbo, in nats, [N]
 
@@ -21,8 +21,18 @@ from vae_zoo import elbo, errors, noise
 NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
 SAVED_MODEL_ONLY = ("elbo",)
 
-# What a model cannot support, and why: by class, for it and the classes derived from it.
-UNSUPPORTED = {}
+# What a model cannot support, and why: by class, of the model, its prior or its posterior; for it
+# and the classes derived from it.
+UNSUPPORTED = {
+    "Hierarchy": {
+        "decode": "one z does not hold a hierarchy: the layers below the top one have noise of "
+        "their own; sample draws all of them, and gives the top layer's z"
+    },
+    "InverseAutoregressiveFlow": {
+        "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
+        "reconstruct has what stands for them, the base's mean carried through the flow"
+    },
+}
 
 _EXAMPLE_SEED = 2026
 
@@ -52,8 +62,9 @@ class Signature(NamedTuple):
 def unsupported(model):
     """Returns {signature: why not} of what a model cannot support."""
     reasons = {}
-    for cls in reversed(type(model).__mro__):
-        reasons.update(UNSUPPORTED.get(cls.__name__, {}))
+    for part in (model.prior_part, model.posterior_part, model):
+        for cls in reversed(type(part).__mro__):
+            reasons.update(UNSUPPORTED.get(cls.__name__, {}))
     return reasons
 
 
@@ -172,7 +183,8 @@ def _decode(model, z, label=None):
 
 
 def _sample(model, seed, label=None):
-    image, z = model.sample(seed, label)
+    with model.fixed_prior(constant=True):  # the weights are final
+        image, z = model.sample(seed, label)
     return {"image": image, "z": z}
 
 
@@ -186,7 +198,8 @@ def _reconstruct(model, image, label=None):
 
 
 def _elbo(model, image, seed, label=None):
-    terms = model.terms({"image": image, "label": label}, seed=seed)
+    with model.fixed_prior(constant=True):
+        terms = model.terms({"image": image, "label": label}, seed=seed)
     return {"elbo": elbo.elbo(terms)}
 
 

@@ -48,10 +48,17 @@ def reparameterize(distribution, noise):
 
     Source: Kingma and Welling (2014), section 2.4.
     """
-    if isinstance(distribution, tfd.TransformedDistribution):
+    if hasattr(distribution, "bijector"):
         return distribution.bijector.forward(reparameterize(distribution.distribution, noise))
     normal = distribution.distribution
     return normal.loc + normal.scale * noise
+
+
+def centre(distribution):
+    """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it."""
+    if hasattr(distribution, "bijector"):
+        return distribution.bijector.forward(centre(distribution.distribution))
+    return distribution.mean()
 
 
 def output_channels(likelihood, channels):

@@ -30,6 +30,7 @@ class Recipe(NamedTuple):
 DEFAULT = Recipe()
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
 
+_DEEP = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 2000, "free_bits": 0.5}}
 _BINARY = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 4000}}
 
 RECIPES = {
@@ -40,6 +41,16 @@ RECIPES = {
     ("vae", "binarized_mnist"): Recipe(epochs=100, published=_SBM, **_BINARY),
     ("conv_vae", "binarized_mnist"): Recipe(epochs=50, published=_SBM, **_BINARY),
     ("resnet_vae", "binarized_mnist"): Recipe(epochs=36, published=_SBM, **_BINARY),
+    ("hvae", "binarized_mnist"): Recipe(
+        epochs=100,
+        published="86.05 nats (Tomczak and Welling 2018, 300 gated units, 5,000 samples)",
+        **_BINARY,
+    ),
+    ("ladder_vae", "binarized_mnist"): Recipe(
+        epochs=40,
+        published="79.24 nats (a convolutional ladder of 3 layers, 1,000 importance samples)",
+        **_DEEP,
+    ),
 }
 
 

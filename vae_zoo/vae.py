@@ -7,17 +7,16 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 `evaluate`, loss scaling and metrics are Keras's own.
 """
 
-import contextlib
 import inspect
-import math
-import random
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, networks, noise
+from vae_zoo import checks, distributions, errors, networks, noise, posteriors, priors
 from vae_zoo.elbo import ElboTerms, Latent, log_weights
+from vae_zoo.errors import at_least
 
 tfd = tfp.distributions
 
@@ -39,7 +38,7 @@ class FiniteMean(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class VAE(keras.Model):
-    """Variational autoencoder with a diagonal normal posterior and an N(0, 1) prior.
+    """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
 
@@ -50,6 +49,10 @@ class VAE(keras.Model):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
+        prior: "standard", "vamp" or "mixture"; see vae_zoo.priors.
+        components: of a mixture prior; pseudo-inputs of vamp.
+        posterior: "normal" or "iaf"; see vae_zoo.posteriors.
+        flow_steps: autoregressive steps of iaf.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
@@ -71,7 +74,9 @@ class VAE(keras.Model):
     needs_labels = False  # a conditional model says True
     is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
     decodes_z = True  # False where no one flat z [D] decodes to an image
-    analytic_kl = True  # False where KL(q || p) has no closed form
+    analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
+    # Parts that it combines with; a subclass says its own, see checks.parts.
+    combines = {"prior": ("standard", "vamp", "mixture"), "posterior": ("normal", "iaf")}
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls, *args, **kwargs)
@@ -94,6 +99,10 @@ class VAE(keras.Model):
         network="mlp",
         hidden=None,
         blocks=2,
+        prior="standard",
+        components=500,
+        posterior="normal",
+        flow_steps=4,
         beta=1.0,
         warmup_steps=0,
         free_bits=0.0,
@@ -103,36 +112,41 @@ class VAE(keras.Model):
     ):
         # Images keep their 8 bits: the layers cast, not the model.
         super().__init__(autocast=False, **kwargs)
-        self.image_shape = _check_image_shape(image_shape)
-        self.latent_size = _at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name = likelihood
+        checks.parts(type(self), network=network, prior=prior, posterior=posterior)
+        self.image_shape = checks.image_shape(image_shape)
+        self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
+        self.likelihood_name, self.prior_name, self.posterior_name = likelihood, prior, posterior
         self.network, self.hidden = network, hidden
-        self.blocks = _at_least("blocks", blocks, 0, whole=True)
-        self.beta = _at_least("beta", beta, 0)
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
-        self.free_bits = _at_least("free_bits", free_bits, 0)
-        if num_classes is not None:
-            num_classes = _at_least("num_classes", num_classes, 1, whole=True)
+        self.blocks = at_least("blocks", blocks, 0, whole=True)
+        self.beta = at_least("beta", beta, 0)
+        self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
+        self.free_bits = at_least("free_bits", free_bits, 0)
         self.num_classes = num_classes
-        if self.needs_labels and not num_classes:
-            raise errors.UserError(
-                f"{type(self).__name__} is conditional: expected num_classes of at least 1, got "
-                f"{num_classes!r}. Take a data set with labels, such as digits or mnist."
-            )
+        checks.num_classes(num_classes, type(self))
         self.seed = seed
         self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
         self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.set_step(0)
-        with _initial_weights_of(seed):
+        with networks.initial_weights_of(seed):
+            self.prior_part = priors.build(
+                prior, self.latent_size, components, self.image_shape, num_classes
+            )
+            self.posterior_part = posteriors.build(
+                posterior, self.latent_size, flow_steps, self.dtype_policy
+            )
             self.build_networks()
+        parts = (self.prior_part, self.posterior_part)
+        self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
         self.built = True
 
     # What a model replaces.
 
     def build_networks(self):
-        """Builds every layer of the model; called once, by the constructor."""
+        """Builds every layer of the model but the parts'; called once, by the constructor."""
         self.encoder = self.build_encoder()
-        self.posterior_head = self.build_head(self.encoder.output_shape[-1], 2 * self.latent_size)
+        self.posterior_head = self.build_head(
+            self.encoder.output_shape[-1], self.posterior_part.parameters
+        )
         self.decoder = self.build_decoder(self.latent_size)
 
     def encode(self, image, label=None):
@@ -142,12 +156,11 @@ class VAE(keras.Model):
 
     def posterior_of(self, encoded):
         """Returns q(z | x), batch [B], from `encode`'s result."""
-        return distributions.diagonal_normal(encoded)
+        return self.posterior_part.distribution(encoded)
 
     def prior(self, label=None):
         """Returns p(z), or p(z | y) of a model that learns it; event shape [D]."""
-        del label
-        return distributions.standard_normal([self.latent_size])
+        return self.prior_part.distribution(self.posterior, label)
 
     def likelihood(self, z, label=None):
         """Returns p(x | z) over images for z [..., D] (and labels [B] in a conditional model)."""
@@ -199,7 +212,15 @@ class VAE(keras.Model):
 
     def posterior(self, image, label=None):
         """Returns q(z | x) for images [B, H, W, C], a distribution of batch [B], event [D]."""
-        return self.posterior_of(self.encode(image, label))
+        return self.posterior_of(self.encode(image, self.check_label(label)))
+
+    def fixed_prior(self, constant=False):
+        """Returns a context that computes the prior once, for many batches of unchanged weights.
+
+        Args:
+            constant: compute it outside of the graph that is being traced, such as an export's.
+        """
+        return self.prior_part.computed_once(self.posterior, constant)
 
     def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
         """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
@@ -308,12 +329,16 @@ class VAE(keras.Model):
     # For users.
 
     def reconstruct(self, image, label=None):
-        """Returns the likelihood's mean at the posterior's mean, [B, H, W, C] in [0, 1]."""
-        return self.decode(self.posterior(image, label).mean(), label)
+        """Returns the likelihood's mean at the posterior's centre, [B, H, W, C] in [0, 1].
+
+        The centre is the mean; of a flow, whose mean has no closed form, its base's mean carried
+        through it.
+        """
+        return self.decode(distributions.centre(self.posterior(image, label)), label)
 
     def decode(self, z, label=None):
         """Returns the likelihood's mean for z [N, D]: images [N, H, W, C] in [0, 1]."""
-        return self.likelihood(z, label).mean()
+        return self.likelihood(z, self.check_label(label)).mean()
 
     def sample_prior(self, seed, label=None, temperature=1.0):
         """Returns one z for each row of seed: portable noise through the prior, [N, D].
@@ -323,8 +348,8 @@ class VAE(keras.Model):
             label: int32 [N], where the prior depends on it.
             temperature: factor of the noise.
         """
-        normals = temperature * noise.normal(seed, [self.latent_size])
-        return distributions.reparameterize(self.prior(label), normals)
+        prior = self.prior(self.check_label(label))
+        return priors.draw(prior, seed, self.latent_size, temperature)
 
     def sample(self, seed, label=None, temperature=1.0):
         """Returns (images [N, H, W, C], z [N, D]), one for each row of seed.
@@ -346,7 +371,7 @@ class VAE(keras.Model):
             temperature: factor of the prior's noise; 1 is the model.
         """
         if isinstance(seed, int):
-            seed = noise.rows(seed, 64 if label is None else len(label))
+            seed = noise.rows(seed, 64 if label is None else np.size(label))
         return self.sample(seed, label, temperature)[0]
 
     def get_compile_config(self):
@@ -388,11 +413,9 @@ class VAE(keras.Model):
         return head
 
     def pixel_likelihood(self, inputs):
-        """Returns p(x | inputs) over images for decoder inputs [..., F]."""
-        *batch, features = inputs.shape
-        batch = [tf.shape(inputs)[i] if size is None else size for i, size in enumerate(batch)]
-        parameters = self.decoder(tf.reshape(inputs, [-1, features]))
-        parameters = tf.reshape(parameters, [*batch, *parameters.shape[1:]])
+        """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
+        event_rank = len(self.decoder.input_shape) - 1
+        parameters = networks.over_samples(self.decoder, inputs, event_rank)
         return distributions.pixel_likelihood(
             self.likelihood_name, parameters, self.image_shape[-1]
         )
@@ -424,13 +447,10 @@ class VAE(keras.Model):
         """Returns the label of a conditional model, None of another.
 
         Raises:
-            UserError: where a conditional model gets none.
+            UserError: where a conditional model gets none, or one that is no class.
         """
-        if self.needs_labels and label is None:
-            raise errors.UserError(
-                f"{type(self).__name__} is conditional and got no label. Expected one whole number "
-                f"from 0 to {self.num_classes - 1} for each image: labelled data, or --label."
-            )
+        if self.needs_labels:
+            checks.labels(label, self.num_classes, type(self))
         return label if self.needs_labels else None
 
     def _step(self):
@@ -452,34 +472,6 @@ def replica_mean(value):
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
-@contextlib.contextmanager
-def _initial_weights_of(seed):
-    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-
-
 def _batch_major(value, like):
     """Returns a scalar, [B] or [K, B] as [B, K], for `like` of shape [K, B]."""
     return tf.transpose(tf.broadcast_to(value, tf.shape(like)))
-
-
-def _check_image_shape(shape):
-    valid = len(shape) == 3 and all(int(n) == n and n > 0 for n in shape) and shape[-1] in (1, 3)
-    if not valid:
-        raise errors.UserError(
-            f"image_shape={tuple(shape)}: expected (height, width, channels) with 1 or 3 channels."
-        )
-    return tuple(int(n) for n in shape)
-
-
-def _at_least(name, value, least, whole=False):
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not least <= value < math.inf or (whole and int(value) != value):
-        kind = "whole number" if whole else "number"
-        raise errors.UserError(f"{name}={value!r}: expected a {kind} of at least {least}.")
-    return int(value) if whole else value

@@ -233,18 +233,19 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
         terms = model.terms(inputs, seed=_key(seed, first), encoded=encoded)
         state = _Stream.empty(image.shape[0], terms.rate.shape[-1])
         return state.add(terms, tf.constant([True])).results([None] * terms.rate.shape[-1], 1)
-    exact = _analytic_rates(model, encoded, label, _key(seed, first))
-    state = _Stream.empty(image.shape[0], len(exact))
-    for chunk in tf.range(chunks):
-        terms = model.terms(
-            inputs,
-            num_samples=samples,
-            analytic=False,
-            seed=_key(seed, first + chunk),
-            encoded=encoded,
-        )
-        counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
-        state = state.add(terms, counted)
+    with model.fixed_prior():
+        exact = _analytic_rates(model, encoded, label, _key(seed, first))
+        state = _Stream.empty(image.shape[0], len(exact))
+        for chunk in tf.range(chunks):
+            terms = model.terms(
+                inputs,
+                num_samples=samples,
+                analytic=False,
+                seed=_key(seed, first + chunk),
+                encoded=encoded,
+            )
+            counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
+            state = state.add(terms, counted)
     return state.results(exact, tf.minimum(num_samples, chunks * samples))
 
 
