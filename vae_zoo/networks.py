@@ -56,9 +56,9 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
     return keras.Sequential([layers.Input((latent_size,)), *stack], name="decoder")
 
 
-def build_mlp(inputs, units, outputs, dtype=None, name=None):
+def build_mlp(inputs, units, outputs, dtype=None, name=None, activation="relu"):
     """Returns a built stack [N, inputs] -> [N, outputs] rectified layers of `units` between."""
-    stack = [layers.Dense(n, activation="relu", dtype=dtype) for n in units]
+    stack = [layers.Dense(n, activation=activation, dtype=dtype) for n in units]
     return keras.Sequential(
         [layers.Input((inputs,)), *stack, layers.Dense(outputs, dtype=dtype)], name=name
     )
@@ -176,12 +176,17 @@ class SpaceToDepth(DepthToSpace):
 def _check_hidden(network, hidden):
     if network not in DEFAULT_HIDDEN:
         raise errors.unknown("network", network, DEFAULT_HIDDEN)
-    hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
-    if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
+    return check_widths("hidden", DEFAULT_HIDDEN[network] if hidden is None else hidden)
+
+
+def check_widths(name, widths):
+    """Returns the widths of a stack as a tuple; a UserError names an argument that is none."""
+    listed = isinstance(widths, (tuple, list)) and len(widths) > 0
+    if not listed or not all(isinstance(n, int) and n > 0 for n in widths):
         raise errors.UserError(
-            f"hidden={hidden!r}: expected a positive whole number for each layer: (500, 500)."
+            f"{name}={widths!r}: expected a positive whole number for each layer: (500, 500)."
         )
-    return hidden
+    return tuple(widths)
 
 
 def _stage_channels(hidden, stages):

@@ -71,6 +71,9 @@ class VAE(keras.Model):
     is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
     decodes_z = True  # False where no one flat z [D] decodes to an image
     analytic_kl = True  # False where KL(q || p) has no closed form
+    training_samples = 1  # K, samples an image of the bound that is trained
+    analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
+    has_penalty = False  # True: `penalty` is no zero, and is tracked
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls, *args, **kwargs)
@@ -103,12 +106,12 @@ class VAE(keras.Model):
         # Images keep their 8 bits: the layers cast, not the model.
         super().__init__(autocast=False, **kwargs)
         self.image_shape = _check_image_shape(image_shape)
-        self.latent_size = _at_least("latent_size", latent_size, 1)
+        self.latent_size = at_least("latent_size", latent_size, 1)
         self.likelihood_name = likelihood
-        self.network, self.hidden, self.blocks = network, hidden, _at_least("blocks", blocks, 0)
-        self.beta = _at_least("beta", beta, 0)
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
-        self.free_bits = _at_least("free_bits", free_bits, 0)
+        self.network, self.hidden, self.blocks = network, hidden, at_least("blocks", blocks, 0)
+        self.beta = at_least("beta", beta, 0)
+        self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
+        self.free_bits = at_least("free_bits", free_bits, 0)
         self.num_classes = num_classes
         if self.needs_labels and not num_classes:
             raise errors.UserError(
@@ -116,7 +119,8 @@ class VAE(keras.Model):
                 f"{num_classes!r}. Take a data set with labels, such as digits or mnist."
             )
         self.seed = seed
-        self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
+        tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
+        self.trackers = {name: FiniteMean(name) for name in tracked}
         self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.set_step(0)
         with _initial_weights_of(seed):
@@ -174,10 +178,19 @@ class VAE(keras.Model):
             return tfd.kl_divergence(latent.posterior, latent.prior)
         return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
 
-    def penalty(self, latents):
-        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B]."""
-        del latents
+    def penalty(self, latents, seed):
+        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B].
+
+        Args:
+            latents: the Latents of the batch.
+            seed: the batch's noise key, for streams that `infer` does not take.
+        """
+        del latents, seed
         return tf.zeros([])
+
+    def bound(self, weights):
+        """Returns the bound that is trained, [B], of log p(x, z) - log q(z | x), [B, K]."""
+        return tf.reduce_mean(weights, axis=1)
 
     def objective(self, terms, latents, kl_weight=1.0):
         """Returns what is minimised, [B]: the negative ELBO with beta, free bits and the penalty.
@@ -188,8 +201,7 @@ class VAE(keras.Model):
             kl_weight: warm-up's factor of the rate.
         """
         del latents
-        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
-        return tf.reduce_mean(rate + terms.penalty - terms.log_likelihood, axis=1)
+        return -self.bound(self.charged_weights(terms, kl_weight))
 
     # What every model has.
 
@@ -217,7 +229,7 @@ class VAE(keras.Model):
         terms = ElboTerms(
             log_likelihood=tf.transpose(log_likelihood),
             rate=tf.stack([_batch_major(rate, log_likelihood) for rate in rates], axis=-1),
-            penalty=_batch_major(self.penalty(latents), log_likelihood),
+            penalty=_batch_major(self.penalty(latents, seed), log_likelihood),
             loss=None,
         )
         return terms._replace(loss=self.objective(terms, latents, kl_weight))
@@ -227,9 +239,17 @@ class VAE(keras.Model):
         return self.likelihood(latents[-1].z, label).log_prob(image)
 
     def call(self, inputs, training=None):
-        step = self._step() if training else _EVALUATION_STEP
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-        return self.terms(inputs, seed=seed, kl_weight=self.kl_weight() if training else 1.0)
+        return self.terms(
+            inputs,
+            num_samples=self.training_samples,
+            analytic=self.analytic_training,
+            seed=self.noise_key(self._step() if training else _EVALUATION_STEP),
+            kl_weight=self.kl_weight() if training else 1.0,
+        )
+
+    def noise_key(self, step):
+        """Returns the key of all noise of a training step, int32 [2]."""
+        return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
 
     def kl_weight(self):
         """Returns warm-up's factor of the rate at this step, in [0, 1]."""
@@ -244,12 +264,19 @@ class VAE(keras.Model):
         mean = replica_mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
         return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
 
+    def charged_weights(self, terms, kl_weight=1.0):
+        """Returns the log-weights that the objective sees, [B, K]: beta, free bits, the penalty."""
+        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
+        return terms.log_likelihood - rate - terms.penalty
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y, sample_weight, training
         bound = log_weights(y_pred)
         self.trackers["elbo"].update_state(bound)
         self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1))
         self.trackers["distortion"].update_state(-y_pred.log_likelihood)
+        if self.has_penalty:
+            self.trackers["penalty"].update_state(y_pred.penalty)
         # Gradients are summed over the replicas.
         return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
 
@@ -257,6 +284,11 @@ class VAE(keras.Model):
         """Configures training; see keras.Model.compile. The loss is the model's own objective."""
         super().compile(optimizer=optimizer, **kwargs)
         self._loss_tracker = FiniteMean("loss")
+
+    @property
+    def optimizers(self):
+        """Every optimizer of the training; the first one counts the steps."""
+        return [self.optimizer]
 
     @property
     def metrics(self):
@@ -448,6 +480,18 @@ def replica_mean(value):
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
+def replica_gather(value, axis):
+    """Returns the rows of all replicas along an axis, differentiable; the same on each of them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    # A sum of rows and zeros: all_gather does not run inside a compiled step.
+    mine = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+    rows = tf.tensordot(mine, value, axes=0)  # [replicas, ...]
+    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
+    return tf.concat(tf.unstack(rows, context.num_replicas_in_sync), axis)
+
+
 @contextlib.contextmanager
 def _initial_weights_of(seed):
     """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
@@ -473,7 +517,8 @@ def _check_image_shape(shape):
     return tuple(int(n) for n in shape)
 
 
-def _at_least(name, value, least):
+def at_least(name, value, least):
+    """Returns an argument's value; a UserError names it where it is below `least`."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
         raise errors.UserError(f"{name}={value!r}: expected a number of at least {least}.")
     if isinstance(least, int) and least == 1 and int(value) != value:
