@@ -240,6 +240,18 @@ def test_other_image_sizes_and_colour(shape, network):
         ("vae", {"image_shape": (28, 28, 2)}, "1 or 3 channels"),
         ("conv_vae", {"image_shape": (25, 25, 1)}, "25 x 25"),
         ("conv_vae", {"hidden": (0,)}, "hidden=(0,)"),
+        ("iwae", {"num_samples": 0}, "num_samples=0"),
+        ("iwae", {"num_samples": 2.5}, "num_samples=2.5: expected a whole number"),
+        ("iwae", {"estimator": "dregs"}, "Unknown estimator 'dregs'. Did you mean 'dreg'"),
+        ("iwae", {"estimator": "dreg", "free_bits": 0.5}, "free_bits=0.5"),
+        ("beta_tc_vae", {"sampling": "stratify"}, "Did you mean 'stratified'"),
+        ("beta_tc_vae", {"tc_weight": -1}, "tc_weight=-1"),
+        ("beta_tc_vae", {"dataset_size": 0}, "dataset_size=0"),
+        ("factor_vae", {"tc_weight": -1}, "tc_weight=-1"),
+        ("factor_vae", {"discriminator_hidden": ()}, "discriminator_hidden=()"),
+        ("factor_vae", {"discriminator_learning_rate": -1}, "discriminator_learning_rate=-1"),
+        ("info_vae", {"kernel": "rfb"}, "Did you mean 'rbf'"),
+        ("info_vae", {"mmd_weight": -1}, "mmd_weight=-1"),
     ],
 )
 def test_arguments_that_make_no_model_are_refused(name, arguments, words):

@@ -58,9 +58,9 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
     return keras.Sequential([layers.Input((latent_size,)), *stack], name="decoder")
 
 
-def build_mlp(inputs, units, outputs, dtype=None, name=None):
+def build_mlp(inputs, units, outputs, dtype=None, name=None, activation="relu"):
     """Returns a built stack [N, inputs] -> [N, outputs] rectified layers of `units` between."""
-    stack = [layers.Dense(n, activation="relu", dtype=dtype) for n in units]
+    stack = [layers.Dense(n, activation=activation, dtype=dtype) for n in units]
     return keras.Sequential(
         [layers.Input((inputs,)), *stack, layers.Dense(outputs, dtype=dtype)], name=name
     )

@@ -29,6 +29,7 @@ class Recipe(NamedTuple):
 
 DEFAULT = Recipe()
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
+_IWAE = "87.63 nats (Burda et al., 2016, appendix D: K = 5, 5,000 importance samples)"
 
 _DEEP = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 2000, "free_bits": 0.5}}
 _BINARY = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 4000}}
@@ -40,6 +41,7 @@ RECIPES = {
     ("*", "mnist"): Recipe(epochs=50, **_BINARY),
     ("vae", "binarized_mnist"): Recipe(epochs=100, published=_SBM, **_BINARY),
     ("conv_vae", "binarized_mnist"): Recipe(epochs=50, published=_SBM, **_BINARY),
+    ("iwae", "binarized_mnist"): Recipe(epochs=100, published=_IWAE, **_BINARY),
     ("resnet_vae", "binarized_mnist"): Recipe(epochs=36, published=_SBM, **_BINARY),
     ("hvae", "binarized_mnist"): Recipe(
         epochs=100,

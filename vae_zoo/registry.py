@@ -116,6 +116,42 @@ MODELS = {
         789_316,
         ("conv", "hierarchy"),
     ),
+    "iwae": ModelSpec(
+        "vae_zoo.models.iwae:IWAE",
+        {"network": "mlp", "latent_size": 40, "num_samples": 5},
+        {**_TINY_MLP, "num_samples": 3},
+        "The VAE trained on the importance weighted bound of K samples; dreg gradients",
+        "Burda et al. 2016; Tucker et al. 2019",
+        1_346_864,
+        ("mlp", "bound"),
+    ),
+    "beta_tc_vae": ModelSpec(
+        "vae_zoo.models.beta_tc:BetaTCVAE",
+        {"network": "conv", "latent_size": 10},
+        _TINY_CONV,
+        "The VAE with a penalty on the total correlation, estimated from the minibatch",
+        "Chen et al. 2018",
+        1_683_669,
+        ("conv", "disentanglement"),
+    ),
+    "factor_vae": ModelSpec(
+        "vae_zoo.models.factor:FactorVAE",
+        {"network": "conv", "latent_size": 10},
+        {**_TINY_CONV, "discriminator_hidden": (16, 16)},
+        "The VAE with a penalty on the total correlation, from a discriminator",
+        "Kim and Mnih 2018",
+        1_683_669,
+        ("conv", "disentanglement"),
+    ),
+    "info_vae": ModelSpec(
+        "vae_zoo.models.info:InfoVAE",
+        {"network": "conv", "latent_size": 10},
+        _TINY_CONV,
+        "The VAE with a penalty on the discrepancy of latents and prior; MMD-VAE, WAE-MMD",
+        "Zhao et al. 2019; Tolstikhin et al. 2018",
+        1_683_669,
+        ("conv", "mmd"),
+    ),
 }
 
 

@@ -77,6 +77,9 @@ class VAE(keras.Model):
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {"prior": ("standard", "vamp", "mixture"), "posterior": ("normal", "iaf")}
+    training_samples = 1  # K, samples an image of the bound that is trained
+    analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
+    has_penalty = False  # True: `penalty` is no zero, and is tracked
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls, *args, **kwargs)
@@ -124,7 +127,8 @@ class VAE(keras.Model):
         self.num_classes = num_classes
         checks.num_classes(num_classes, type(self))
         self.seed = seed
-        self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
+        tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
+        self.trackers = {name: FiniteMean(name) for name in tracked}
         self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.set_step(0)
         with networks.initial_weights_of(seed):
@@ -191,10 +195,19 @@ class VAE(keras.Model):
             return tfd.kl_divergence(latent.posterior, latent.prior)
         return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
 
-    def penalty(self, latents):
-        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B]."""
-        del latents
+    def penalty(self, latents, seed):
+        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B].
+
+        Args:
+            latents: the Latents of the batch.
+            seed: the batch's noise key, for streams that `infer` does not take.
+        """
+        del latents, seed
         return tf.zeros([])
+
+    def bound(self, weights):
+        """Returns the bound that is trained, [B], of log p(x, z) - log q(z | x), [B, K]."""
+        return tf.reduce_mean(weights, axis=1)
 
     def objective(self, terms, latents, kl_weight=1.0):
         """Returns what is minimised, [B]: the negative ELBO with beta, free bits and the penalty.
@@ -205,8 +218,7 @@ class VAE(keras.Model):
             kl_weight: warm-up's factor of the rate.
         """
         del latents
-        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
-        return tf.reduce_mean(rate + terms.penalty - terms.log_likelihood, axis=1)
+        return -self.bound(self.charged_weights(terms, kl_weight))
 
     # What every model has.
 
@@ -242,7 +254,7 @@ class VAE(keras.Model):
         terms = ElboTerms(
             log_likelihood=tf.transpose(log_likelihood),
             rate=tf.stack([_batch_major(rate, log_likelihood) for rate in rates], axis=-1),
-            penalty=_batch_major(self.penalty(latents), log_likelihood),
+            penalty=_batch_major(self.penalty(latents, seed), log_likelihood),
             loss=None,
         )
         return terms._replace(loss=self.objective(terms, latents, kl_weight))
@@ -252,9 +264,17 @@ class VAE(keras.Model):
         return self.likelihood(latents[-1].z, label).log_prob(image)
 
     def call(self, inputs, training=None):
-        step = self._step() if training else _EVALUATION_STEP
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-        return self.terms(inputs, seed=seed, kl_weight=self.kl_weight() if training else 1.0)
+        return self.terms(
+            inputs,
+            num_samples=self.training_samples,
+            analytic=self.analytic_training,
+            seed=self.noise_key(self._step() if training else _EVALUATION_STEP),
+            kl_weight=self.kl_weight() if training else 1.0,
+        )
+
+    def noise_key(self, step):
+        """Returns the key of all noise of a training step, int32 [2]."""
+        return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
 
     def kl_weight(self):
         """Returns warm-up's factor of the rate at this step, in [0, 1]."""
@@ -269,12 +289,19 @@ class VAE(keras.Model):
         mean = replica_mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
         return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
 
+    def charged_weights(self, terms, kl_weight=1.0):
+        """Returns the log-weights that the objective sees, [B, K]: beta, free bits, the penalty."""
+        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
+        return terms.log_likelihood - rate - terms.penalty
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y, sample_weight, training
         bound = log_weights(y_pred)
         self.trackers["elbo"].update_state(bound)
         self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1))
         self.trackers["distortion"].update_state(-y_pred.log_likelihood)
+        if self.has_penalty:
+            self.trackers["penalty"].update_state(y_pred.penalty)
         # Gradients are summed over the replicas.
         return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
 
@@ -282,6 +309,11 @@ class VAE(keras.Model):
         """Configures training; see keras.Model.compile. The loss is the model's own objective."""
         super().compile(optimizer=optimizer, **kwargs)
         self._loss_tracker = FiniteMean("loss")
+
+    @property
+    def optimizers(self):
+        """Every optimizer of the training; the first one counts the steps."""
+        return [self.optimizer]
 
     @property
     def metrics(self):
@@ -470,6 +502,18 @@ def replica_mean(value):
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def replica_gather(value, axis):
+    """Returns the rows of all replicas along an axis, differentiable; the same on each of them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    # A sum of rows and zeros: all_gather does not run inside a compiled step.
+    mine = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+    rows = tf.tensordot(mine, value, axes=0)  # [replicas, ...]
+    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
+    return tf.concat(tf.unstack(rows, context.num_replicas_in_sync), axis)
 
 
 def _batch_major(value, like):
