@@ -64,6 +64,37 @@ def build_mlp(inputs, units, outputs, dtype=None, name=None):
     )
 
 
+def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
+    """Returns a built resnet image [B, H, W, C] -> map [B, h, w, channels], h, w at most 8.
+
+    Args:
+        image_shape: (H, W, C).
+        channels: of the map.
+        hidden: channels at each resolution.
+        blocks: residual blocks at each resolution.
+        dtype: dtype policy of the layers.
+
+    Raises:
+        UserError: for an image that the stack cannot divide.
+    """
+    *stack, _ = _resnet_encoder(image_shape, hidden, blocks, dtype)
+    head = layers.Conv2D(channels, 1, dtype=dtype)
+    return keras.Sequential([layers.Input(image_shape), *stack, head], name="encoder")
+
+
+def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
+    """Returns a built resnet, map [N, h * w * channels] -> likelihood parameters [N, H, W, outputs].
+
+    The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
+    """
+    height, width = resolutions(image_shape)[-1]
+    _, _, *stack = _resnet_decoder(image_shape, outputs, hidden, blocks, dtype)
+    top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
+    map_shape = (height, width, channels)
+    start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]
+    return keras.Sequential([*start, *stack], name="decoder")
+
+
 def resolutions(image_shape, stages=None):
     """Returns the map sizes from the image's down: halved until a side is at most 8.
 
@@ -176,7 +207,16 @@ class SpaceToDepth(DepthToSpace):
 def _check_hidden(network, hidden):
     if network not in DEFAULT_HIDDEN:
         raise errors.unknown("network", network, DEFAULT_HIDDEN)
-    hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
+    return check_widths(DEFAULT_HIDDEN[network] if hidden is None else hidden)
+
+
+def check_widths(hidden):
+    """Returns the widths of a stack as a tuple.
+
+    Raises:
+        UserError: for none, or one that is no positive whole number.
+    """
+    hidden = tuple(hidden)
     if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
         raise errors.UserError(
             f"hidden={hidden!r}: expected a positive whole number for each layer: (500, 500)."
@@ -184,7 +224,7 @@ def _check_hidden(network, hidden):
     return hidden
 
 
-def _stage_channels(hidden, stages):
+def stage_channels(hidden, stages):
     """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
     return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]
 
@@ -215,7 +255,7 @@ def _conv_encoder(image_shape, hidden, blocks, dtype):
     del blocks
     stages = len(resolutions(image_shape)) - 1
     return [
-        *(_conv(layers.Conv2D, n, dtype) for n in _stage_channels(hidden, stages)),
+        *(_conv(layers.Conv2D, n, dtype) for n in stage_channels(hidden, stages)),
         layers.Flatten(dtype=dtype),
         layers.Dense(256, activation="relu", dtype=dtype),
     ]
@@ -224,7 +264,7 @@ def _conv_encoder(image_shape, hidden, blocks, dtype):
 def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
     del blocks
     sizes = resolutions(image_shape)
-    channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
+    channels = stage_channels(hidden, len(sizes) - 1)[::-1]
     smallest = (*sizes[-1], channels[0])
     return [
         layers.Dense(256, activation="relu", dtype=dtype),
@@ -244,7 +284,7 @@ def _factors(image_shape):
 def _resnet_encoder(image_shape, hidden, blocks, dtype):
     factors = _factors(image_shape)
     stack = []
-    for stage, channels in enumerate(_stage_channels(hidden, len(factors))):
+    for stage, channels in enumerate(stage_channels(hidden, len(factors))):
         stack += [
             SpaceToDepth(factors[stage], dtype=dtype),
             layers.Conv2D(channels, 1 if stage else 3, padding="same", dtype=dtype),
@@ -255,7 +295,7 @@ def _resnet_encoder(image_shape, hidden, blocks, dtype):
 
 def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
     factors = _factors(image_shape)[::-1]
-    channels = _stage_channels(hidden, len(factors))[::-1]
+    channels = stage_channels(hidden, len(factors))[::-1]
     smallest = (*resolutions(image_shape)[-1], channels[0])
     stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
     for stage, (here, above) in enumerate(zip(channels, [*channels[1:], outputs], strict=True)):

@@ -191,6 +191,10 @@ class VAE(keras.Model):
         rate = self.beta * kl_weight * self.charged_rate(terms.rate)
         return tf.reduce_mean(rate + terms.penalty - terms.log_likelihood, axis=1)
 
+    def figures(self):
+        """Returns {name: number} of what a run's report says beside the bound."""
+        return {}
+
     # What every model has.
 
     def posterior(self, image, label=None):
@@ -226,10 +230,11 @@ class VAE(keras.Model):
         """Returns log p(x | z) of the lowest Latent's samples, in nats, [K, B]."""
         return self.likelihood(latents[-1].z, label).log_prob(image)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, encoded=None):
         step = self._step() if training else _EVALUATION_STEP
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-        return self.terms(inputs, seed=seed, kl_weight=self.kl_weight() if training else 1.0)
+        kl_weight = self.kl_weight() if training else 1.0
+        return self.terms(inputs, seed=seed, encoded=encoded, kl_weight=kl_weight)
 
     def kl_weight(self):
         """Returns warm-up's factor of the rate at this step, in [0, 1]."""
