@@ -83,7 +83,7 @@ def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
 
 
 def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
-    """Returns a built resnet, map [N, h * w * channels] -> likelihood parameters [N, H, W, outputs].
+    """Returns a built resnet, flat map [N, h * w * channels] -> parameters [N, H, W, outputs].
 
     The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
     """

@@ -297,7 +297,7 @@ class NoiseSchedule(keras.layers.Layer):
 
     def _add(self, name, shape, value):
         initial = keras.initializers.Constant(value)
-        return self.add_weight(name=name, shape=shape, initializer=initial)
+        return self.add_weight(name=name, shape=shape, initializer=initial, autocast=False)
 
     def gamma(self, time):
         """Returns gamma(t), of the shape of `time`."""

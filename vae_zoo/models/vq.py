@@ -218,6 +218,7 @@ class Codebook(layers.Layer):
             shape=shape,
             initializer=initializer,
             trainable=False,
+            autocast=False,
             aggregation="only_first_replica",  # every replica computes the same
         )
 
