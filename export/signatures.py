@@ -6,8 +6,9 @@
     reconstruct(image)              -> image
     elbo(image, seed int32 [N, 2])  -> elbo, in nats, [N]
 
-A conditional model takes `label`, int32 [N], in each of them. One row in, one row out: no result
-depends on the batch that it travels in.
+A conditional model takes `label`, int32 [N], in each of them. `z` is what the image was made of:
+for vq_vae the codes, whole numbers as float32 [N, h * w]; for vdm the noise z_1. One row in, one
+row out: no result depends on the batch that it travels in.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,17 @@ UNSUPPORTED = {
     "InverseAutoregressiveFlow": {
         "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
         "reconstruct has what stands for them, the base's mean carried through the flow"
+    },
+    "VQVAE": {
+        "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "
+        "sample draws them from the learned prior and gives them as z",
+        "encode": "its posterior is one code for each place, with neither mean nor deviation",
+    },
+    "VDM": {
+        "decode": "an image comes of many denoising steps, not of one z: sample takes them, and "
+        "gives the noise that it starts from as z",
+        "encode": "its posterior is the image with noise, fixed and not learned",
+        "reconstruct": "the noise at time 0 is too weak to change an image",
     },
 }
 

@@ -7,12 +7,12 @@ from vae_zoo import errors, networks, posteriors, priors
 
 # Every name that a part of a model can have.
 PARTS = {
-    "network": tuple(networks.DEFAULT_HIDDEN),
+    "network": (*networks.DEFAULT_HIDDEN, "unet"),
     "prior": tuple(priors.PRIORS),
     "posterior": tuple(posteriors.POSTERIORS),
 }
 # What a model combines with that does not say.
-PLAIN = {"network": PARTS["network"], "prior": ("standard",), "posterior": ("normal",)}
+PLAIN = {"network": tuple(networks.DEFAULT_HIDDEN), "prior": ("standard",), "posterior": ("normal",)}
 
 
 def parts(model_class, **names):

@@ -79,6 +79,37 @@ def over_samples(network, inputs, event_rank=1):
     return keras.ops.reshape(outputs, (*shape[:-event_rank], *outputs.shape[1:]))
 
 
+def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
+    """Returns a built resnet image [B, H, W, C] -> map [B, h, w, channels], h, w at most 8.
+
+    Args:
+        image_shape: (H, W, C).
+        channels: of the map.
+        hidden: channels at each resolution.
+        blocks: residual blocks at each resolution.
+        dtype: dtype policy of the layers.
+
+    Raises:
+        UserError: for an image that the stack cannot divide.
+    """
+    *stack, _ = _resnet_encoder(image_shape, hidden, blocks, dtype)
+    head = layers.Conv2D(channels, 1, dtype=dtype)
+    return keras.Sequential([layers.Input(image_shape), *stack, head], name="encoder")
+
+
+def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
+    """Returns a built resnet, flat map [N, h * w * channels] -> parameters [N, H, W, outputs].
+
+    The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
+    """
+    height, width = resolutions(image_shape)[-1]
+    _, _, *stack = _resnet_decoder(image_shape, outputs, hidden, blocks, dtype)
+    top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
+    map_shape = (height, width, channels)
+    start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]
+    return keras.Sequential([*start, *stack], name="decoder")
+
+
 def resolutions(image_shape, stages=None):
     """Returns the map sizes from the image's down: halved until a side is at most 8.
 

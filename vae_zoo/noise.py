@@ -144,21 +144,54 @@ def standard_normal(seed, num_samples, batch_size, shape, stream=0):
 
 def philox_normal(seed, leading, batch_size, shape, stream=0):
     """Returns [*leading, B, *shape] normals of one key, drawn for the global batch and sliced."""
-    replicas, replica = _replica()
+    replicas, index = replica()
     whole = [*leading, batch_size * replicas, *shape]
     size = tf.reduce_prod(whole)
     first, second = tf.unstack(_philox_words(seed, stream, [2, (size + 1) // 2]))
     draws = tf.reshape(_box_muller(first, second)[:size], whole)
-    start = [0] * len(leading) + [replica * batch_size] + [0] * len(shape)
+    start = [0] * len(leading) + [index * batch_size] + [0] * len(shape)
     return draws if replicas == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
 
 
 def philox_uniform(seed, batch_size, shape=(), stream=0):
     """Returns [B, *shape] uniforms in [0, 1) of one key, drawn for the global batch and sliced."""
-    replicas, replica = _replica()
+    replicas, index = replica()
     draws = _unit_interval(_philox_words(seed, stream, [batch_size * replicas, *shape]))
-    start = [replica * batch_size] + [0] * len(shape)
+    start = [index * batch_size] + [0] * len(shape)
     return draws if replicas == 1 else tf.slice(draws, start, [batch_size, *shape])
+
+
+def shared_uniform(seed, shape, stream=0):
+    """Returns uniforms in [0, 1) of one key, float32 [*shape], the same on every replica."""
+    return _unit_interval(_philox_words(seed, stream, shape))
+
+
+def spread_uniform(seed, num_samples, batch_size, stream=0):
+    """Returns numbers uniform on [0, 1), evenly spread over a batch that has one key.
+
+    One draw shifts an even grid over the global batch, so that its mean over images varies little
+    and yet each number is uniform by itself.
+
+    Args:
+        seed: int32 [2], one key for the whole (global) batch; or int32 [batch_size, 2], one key
+            for each image, whose numbers are then independent.
+        num_samples: K, numbers an image.
+        batch_size: B, images on this replica.
+        stream: the use that is made of them; streams are independent.
+
+    Returns:
+        float32 [K, B].
+
+    Source: Kingma et al. (2021), appendix I.1.
+    """
+    seed = tf.convert_to_tensor(seed, tf.int32)
+    if seed.shape.rank == 2:
+        return tf.transpose(uniform(seed, [num_samples], stream))
+    replicas, index = replica()
+    shift = shared_uniform(seed, [num_samples, 1], stream)
+    row = tf.range(batch_size) + index * batch_size
+    grid = tf.cast(row, tf.float32) / tf.cast(batch_size * replicas, tf.float32)  # [B]
+    return tf.math.floormod(shift + grid, 1.0)
 
 
 def _philox_words(seed, stream, shape):
@@ -172,7 +205,8 @@ def _philox_key(seed, stream):
     return tf.stack([run, step * _STREAMS + stream])
 
 
-def _replica():
+def replica():
+    """Returns (number of replicas in sync, index of this one)."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return 1, 0

@@ -152,6 +152,31 @@ MODELS = {
         1_683_669,
         ("conv", "mmd"),
     ),
+    "vq_vae": ModelSpec(
+        "vae_zoo.models.vq:VQVAE",
+        {"blocks": 2},
+        {
+            "latent_size": 3,
+            "hidden": (8, 8),
+            "blocks": 1,
+            "codebook_size": 8,
+            "prior_width": 8,
+            "prior_depth": 1,
+        },
+        "Codes of a learned codebook, with an autoregressive prior trained jointly",
+        "van den Oord et al. 2017",
+        297_248,
+        ("resnet", "discrete", "autoregressive", "bound"),
+    ),
+    "vdm": ModelSpec(
+        "vae_zoo.models.vdm:VDM",
+        {},
+        {"hidden": (8, 8), "sample_steps": 4},
+        "Variational diffusion: infinitely many layers of noise, a learned schedule",
+        "Kingma et al. 2021",
+        296_246,
+        ("unet", "diffusion", "hierarchy", "bound"),
+    ),
 }
 
 

@@ -49,6 +49,7 @@ def test_figures(model, splits, config, *, num_images, num_samples, progress=Non
         model, images, labels, num_samples=num_samples, seed=seed, progress=progress
     )
     figures = likelihood_figures(evaluation, config)
+    figures |= model.figures()
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
@@ -169,10 +170,16 @@ def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
         f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
-        f"{report['active_units']} active units; {report['skipped']} steps skipped, "
+        f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
     )
+
+
+def _use_of_latents(report):
+    if "codebook_perplexity" in report:
+        return f"codebook perplexity {report['codebook_perplexity']:.1f}"
+    return f"{report.get('active_units', 'no')} active units"
 
 
 def _warnings(outcome):

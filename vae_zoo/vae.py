@@ -220,6 +220,10 @@ class VAE(keras.Model):
         del latents
         return -self.bound(self.charged_weights(terms, kl_weight))
 
+    def figures(self):
+        """Returns {name: number} of what a run's report says beside the bound."""
+        return {}
+
     # What every model has.
 
     def posterior(self, image, label=None):
@@ -263,12 +267,13 @@ class VAE(keras.Model):
         """Returns log p(x | z) of the lowest Latent's samples, in nats, [K, B]."""
         return self.likelihood(latents[-1].z, label).log_prob(image)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, encoded=None):
         return self.terms(
             inputs,
             num_samples=self.training_samples,
             analytic=self.analytic_training,
             seed=self.noise_key(self._step() if training else _EVALUATION_STEP),
+            encoded=encoded,
             kl_weight=self.kl_weight() if training else 1.0,
         )
 
