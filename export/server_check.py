@@ -51,7 +51,7 @@ def _clients(name, address, grpc_port):
 
 
 def _exchange(export, clients):
-    """Sends every request by CLIENTS threads, so that the server can batch what travels together."""
+    """Sends every request, CLIENTS at once, so that the server can batch what travels together."""
     requests = list(_requests(export, clients))
 
     def differences(request):

@@ -86,3 +86,18 @@ def trained(command, data_dir, tmp_path_factory):
         check=True,
     )
     return directory
+
+
+@pytest.fixture(scope="session")
+def exported(command, trained, tmp_path_factory):
+    """An export of `trained` by the command, in every format; tests copy it to change it."""
+    directory = tmp_path_factory.mktemp("exports") / "export"
+    command(
+        "export",
+        f"--run={trained}",
+        f"--output_dir={directory}",
+        "--quantize=float16,int8,full_int8",
+        "--dynamic_batch",
+        check=True,
+    )
+    return directory
