@@ -2,7 +2,7 @@
 
     model = vae_zoo.load_run("runs/conv_vae-digits")
     export.export_model(model, "exports/conv_vae")
-    export.verify("exports/conv_vae")
+    results = list(export.verify_export("exports/conv_vae"))
 
 Command lines: python -m export, python -m export.verify, python -m export.client.
 """
@@ -18,7 +18,7 @@ _NAMES = {
     "measure_quality": "export.quality:measure_quality",
     "measure_nats": "export.nats:measure_nats",
     "signatures": "export.signatures",
-    "verify": "export.verify",
+    "verify_export": "export.verify:verify_export",
     "GrpcClient": "export.client:GrpcClient",
     "RestClient": "export.client:RestClient",
 }

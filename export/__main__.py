@@ -53,15 +53,10 @@ def export_run():
         tflite_signatures=FLAGS.tflite_signatures,
         dynamic_batch=FLAGS.dynamic_batch,
         max_batch_size=FLAGS.max_batch_size,
-        label_names=_label_names(config),
+        label_names=config.get("label_names"),
         splits=runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir) if FLAGS.quality else None,
     )
     print("\n".join(_summary(manifest)))
-
-
-def _label_names(config):
-    """Returns the names of the data's classes, or None where the run did not write them down."""
-    return config.get("label_names")
 
 
 def _summary(manifest):
@@ -72,7 +67,7 @@ def _summary(manifest):
     for figures in manifest.get("tflite", {}).values():
         yield f"{FLAGS.output_dir}/{figures['path']}" + (
             f": {figures['bytes']:,} bytes, {figures['max_difference']:.1e} from Keras"
-            if "bytes" in figures
+            if "max_difference" in figures
             else ""
         )
     for name, reason in manifest["unsupported"].items():

@@ -18,7 +18,17 @@ import time
 
 import numpy as np
 
-from export import guide, nats, quality, saved_model, serving, signatures, tflite
+from export import (
+    agreement,
+    flatbuffer,
+    guide,
+    nats,
+    quality,
+    saved_model,
+    serving,
+    signatures,
+    tflite,
+)
 from vae_zoo import errors, runs
 
 FORMATS = ("saved_model", "tflite")
@@ -129,7 +139,7 @@ def read_manifest(export_dir):
     path = pathlib.Path(export_dir) / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["name"], manifest["unsupported"]  # noqa: B018
+        manifest["name"], manifest["unsupported"], manifest["tolerance"]  # noqa: B018
         return manifest
     except (FileNotFoundError, NotADirectoryError):
         raise errors.UserError(
@@ -168,6 +178,7 @@ def _header(model, name):
         "image_shape": list(model.image_shape),
         "needs_labels": bool(model.needs_labels),
         "unsupported": signatures.unsupported(model),
+        "tolerance": agreement.tolerance(model)._asdict(),
     }
 
 
@@ -194,10 +205,12 @@ def _write_tflite(model, staging, name, options, splits):
     reference = quality.Reference(model)
     section = {}
     for kind, path in paths.items():
-        figures = {"path": str(path.relative_to(staging))}
-        if kind in tflite.LIMITS:
-            figures |= quality.measure_quality(path, reference)
-        section[kind] = figures
+        measured = (
+            quality.measure_quality(path, reference)
+            if kind in tflite.FORMATS
+            else flatbuffer.read(path)._asdict()
+        )
+        section[kind] = {"path": str(path.relative_to(staging)), **measured}
     if splits is not None:
         for kind, figures in nats.measure_nats(model, paths, splits).items():
             section[kind]["test"] = figures
@@ -206,11 +219,10 @@ def _write_tflite(model, staging, name, options, splits):
 
 def _record(model, path, max_batch_size):
     """Writes inputs and Keras's outputs of every signature at the largest batch."""
-    arrays = {}
-    for name, signature in signatures.signatures(model).items():
-        inputs = signatures.examples(model, signature, max_batch_size)
+    arrays, found = {}, signatures.signatures(model)
+    for name, inputs in signatures.examples(model, found, max_batch_size).items():
+        outputs = signatures.run(found[name], inputs)
         arrays |= {f"{name}/input/{key}": value for key, value in inputs.items()}
-        outputs = signatures.run(signature, inputs)
         arrays |= {f"{name}/output/{key}": value for key, value in outputs.items()}
     np.savez_compressed(path, **arrays)
 

@@ -38,7 +38,7 @@ def read(path):
     Raises:
         UserError: for a file that is none, or is corrupt.
     """
-    content = pathlib.Path(path).read_bytes()
+    content = _read_bytes(path)
     model = _unpack(content, path)
     weights = _weight_bytes(model)
     operators, custom = _operators(model)
@@ -59,7 +59,7 @@ def read_metadata(path, name):
     Raises:
         UserError: for a file that is no TFLite file, or is corrupt.
     """
-    model = _unpack(pathlib.Path(path).read_bytes(), path)
+    model = _unpack(_read_bytes(path), path)
     for entry in model.metadata or []:
         if _text(entry.name) == name:
             return bytes(bytearray(model.buffers[entry.buffer].data))
@@ -74,7 +74,6 @@ def with_metadata(content, name, value):
         name: of the entry.
         value: bytes.
     """
-    import flatbuffers
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
@@ -84,9 +83,46 @@ def with_metadata(content, name, value):
     entry.name, entry.buffer = name, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content) + 1024)
+    return _pack(model)
+
+
+def with_outputs_of(content, original):
+    """Returns a quantised TFLite file, as bytes, whose signatures name the graph's outputs again.
+
+    Where an operation reads a graph's output too, the quantiser gives the graph a new output and
+    leaves the signature with the old tensor.
+
+    Args:
+        content: the quantised file, as bytes.
+        original: the file that it was made of, as bytes.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _inlined(schema.ModelT.InitFromPackedBuf(content, 0), content)
+    before = schema.ModelT.InitFromPackedBuf(original, 0)
+    for signature, was in zip(model.signatureDefs, before.signatureDefs, strict=True):
+        outputs = model.subgraphs[signature.subgraphIndex].outputs
+        places = list(before.subgraphs[was.subgraphIndex].outputs)
+        for output, old in zip(signature.outputs, was.outputs, strict=True):
+            output.tensorIndex = int(outputs[places.index(old.tensorIndex)])
+    return _pack(model)
+
+
+def _pack(model):
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _read_bytes(path):
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise errors.UserError(
+            f"{path} cannot be read ({error.strerror}). Expected a TFLite file: export again."
+        ) from error
 
 
 def _unpack(content, path):

@@ -7,6 +7,7 @@ A plain script: it imports nothing of this package.
 """
 
 import ctypes
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -17,16 +18,24 @@ OURS = ("vae_zoo", "export", "benchmarks", "tensorflow_probability", "keras", "t
 
 
 class Refusal:
-    """An import hook under which some packages do not exist."""
+    """An import hook under which some packages cannot be imported.
+
+    To look for one raises nothing: TensorFlow does so with Keras when it is imported.
+    """
 
     def __init__(self, packages):
         self.packages = packages
 
     def find_spec(self, name, path=None, target=None):
         del path, target
-        if name.split(".")[0] in self.packages:
-            raise ModuleNotFoundError(f"No module named {name!r}: kept out", name=name)
-        return None
+        refused = name.split(".")[0] in self.packages
+        return importlib.machinery.ModuleSpec(name, self) if refused else None
+
+    def create_module(self, spec):
+        raise ModuleNotFoundError(f"No module named {spec.name!r}: kept out", name=spec.name)
+
+    def exec_module(self, module):
+        """Never reached; importlib asks that a loader has it."""
 
 
 def run_v1(path, calls):

@@ -13,10 +13,7 @@ docker compose up
 or, with TensorFlow Serving installed:
 
 ```bash
-tensorflow_model_server --port={grpc} --rest_api_port={rest} \\
-  --model_name={name} --model_base_path="$PWD/saved_model/{name}" \\
-  --enable_batching=true --batching_parameters_file="$PWD/batching.config" \\
-  --monitoring_config_file="$PWD/monitoring.config"
+tensorflow_model_server {flags}
 ```
 
 Neither was run when this was written: `python -m export.verify --export_dir=. --server=HOST:{rest}`
@@ -39,8 +36,8 @@ def write(path, manifest):
     """
     parts = [f"# {manifest['name']}\n", _summary(manifest)]
     if "saved_model" in manifest:
-        ports = {"rest": serving.REST_PORT, "grpc": serving.GRPC_PORT}
-        parts += [_SERVE.format(name=manifest["name"], **ports), *_calls(manifest)]
+        flags = " \\\n  ".join(serving.server_flags('"$PWD"', manifest["name"]))
+        parts += [_SERVE.format(flags=flags, rest=serving.REST_PORT), *_calls(manifest)]
     if "tflite" in manifest:
         parts.append(_files(manifest["tflite"]))
     if manifest["unsupported"]:
@@ -114,16 +111,19 @@ def _files(section):
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for figures in section.values():
-        if "bytes" not in figures:
-            lines.append(f"| {figures['path']} | any batch size | | | | |")
-            continue
-        psnr, latency = figures["psnr_db"], figures["latency_ms"].get("decode_1")
-        lines.append(
-            f"| {figures['path']} | {figures['bytes']:,} | {figures['weight_bytes']:,} "
-            f"| {figures['max_difference']:.1e} | {'equal' if psnr is None else f'{psnr:.1f}'} "
-            f"| {'-' if latency is None else f'{latency:.3f}'} |"
-        )
+        size = f"| {figures['path']} | {figures['bytes']:,} | {figures['weight_bytes']:,} |"
+        lines.append(f"{size} {_measured(figures)} |")
     return "\n".join([*lines, ""])
+
+
+def _measured(figures):
+    if "latency_ms" not in figures:
+        return "any batch size | |"
+    psnr, latency = figures["psnr_db"], figures["latency_ms"].get("decode_1")
+    return (
+        f"{figures['max_difference']:.1e} | {'equal' if psnr is None else f'{psnr:.1f}'} "
+        f"| {'-' if latency is None else f'{latency:.3f}'}"
+    )
 
 
 def _unsupported(reasons):

@@ -22,7 +22,7 @@ def measure_nats(model, paths, splits, *, num_images=IMAGES, num_samples=SAMPLES
 
     Args:
         model: a vae_zoo.VAE.
-        paths: {format: TFLite file}; formats that tflite.LIMITS does not know are left out.
+        paths: {format: TFLite file}; what is not of tflite.FORMATS is left out.
         splits: vae_zoo.datasets.Splits, for the first test images.
         num_images: how many of them.
         num_samples: K, samples of z for each.
@@ -40,7 +40,7 @@ def measure_nats(model, paths, splits, *, num_images=IMAGES, num_samples=SAMPLES
     decoders = {
         kind: _Decoder(model, kind, path, found["decode"])
         for kind, path in paths.items()
-        if kind in tflite.LIMITS
+        if kind in tflite.FORMATS
     }
     weights, bounds = _log_weights(model, decoders, image, label, num_samples)
     return _figures(weights, bounds, num_samples)

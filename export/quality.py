@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from export import flatbuffer, tflite
+from export import agreement, flatbuffer, tflite
 from vae_zoo import noise
 
 DRAWS = 256
@@ -60,19 +60,6 @@ def measure_quality(path, reference):
     return figures
 
 
-def psnr_db(image, other):
-    """Returns the peak signal-to-noise ratio of images in [0, 1], in decibels; None if equal."""
-    error = float(np.mean(np.square(np.asarray(image, np.float64) - other)))
-    return -10.0 * float(np.log10(error)) if error else None
-
-
-def within(limit, max_difference, psnr):
-    """Returns whether differences are within a tflite.Limit."""
-    if limit.max_difference is not None and not max_difference <= limit.max_difference:
-        return False
-    return limit.psnr_db is None or psnr is None or psnr >= limit.psnr_db
-
-
 def _runners(path, names):
     from ai_edge_litert.interpreter import Interpreter
 
@@ -91,7 +78,7 @@ def _differences(runners, reference):
     image = np.concatenate([part["image"] for part in parts])
     figures = {
         "max_difference": float(np.abs(image - reference.image).max()),
-        "psnr_db": psnr_db(image, reference.image),
+        "psnr_db": agreement.psnr_db(image, reference.image),
     }
     if name == "sample":
         z = np.concatenate([part["z"] for part in parts])

@@ -94,7 +94,7 @@ def beside(place):
     place.parent.mkdir(parents=True, exist_ok=True)
     written = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
     try:
-        with _no_space_told(place):
+        with no_space_told(place):
             yield written
         written.chmod(0o755)
         os.rename(written, place)
@@ -103,7 +103,7 @@ def beside(place):
 
 
 @contextlib.contextmanager
-def _no_space_told(path):
+def no_space_told(path):
     """Makes TensorFlow's error for a full disk the operating system's, which commands explain."""
     import tensorflow as tf
 
@@ -116,31 +116,12 @@ def _no_space_told(path):
 
 
 def read_signatures(version_dir):
-    """Returns {signature: {"inputs": {name: tensor}, "outputs": ...}} as the file says.
-
-    A tensor is {"name", "dtype", "shape"}, the batch being -1.
-    """
-    import tensorflow as tf
+    """Returns the signatures as the file says; see serving.describe_signatures."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = (pathlib.Path(version_dir) / "saved_model.pb").read_bytes()
     graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
-
-    def tensors(infos):
-        return {
-            key: {
-                "name": info.name,
-                "dtype": tf.dtypes.as_dtype(info.dtype).name,
-                "shape": [dimension.size for dimension in info.tensor_shape.dim],
-            }
-            for key, info in sorted(infos.items())
-        }
-
-    return {
-        name: {"inputs": tensors(each.inputs), "outputs": tensors(each.outputs)}
-        for name, each in sorted(graph.signature_def.items())
-        if each.method_name == "tensorflow/serving/predict"
-    }
+    return serving.describe_signatures(graph.signature_def)
 
 
 def variable_bytes(version_dir):

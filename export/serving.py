@@ -70,9 +70,9 @@ def write_warmup(version_dir, name, model, found, max_batch_size):
 
     path = pathlib.Path(version_dir) / WARMUP
     path.parent.mkdir(parents=True, exist_ok=True)
+    examples = signatures.examples(model, found, max_batch_size)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature_name, signature in _with_default(found).items():
-            inputs = signatures.examples(model, signature, max_batch_size)
+        for signature_name, inputs in _with_default(examples).items():
             for count in sorted({1, max_batch_size}):
                 rows = {key: value[:count] for key, value in inputs.items()}
                 record = prediction_log(predict_request(name, signature_name, rows))
@@ -107,6 +107,33 @@ def predict_request(name, signature_name, inputs):
     return request
 
 
+def describe_signatures(definitions):
+    """Returns {signature: {"inputs": {name: tensor}, "outputs": {name: tensor}}}.
+
+    A tensor is {"name", "dtype", "shape"}, the batch being -1.
+
+    Args:
+        definitions: {name: SignatureDef}.
+    """
+    import tensorflow as tf
+
+    def tensors(infos):
+        return {
+            key: {
+                "name": info.name,
+                "dtype": tf.dtypes.as_dtype(info.dtype).name,
+                "shape": [dimension.size for dimension in info.tensor_shape.dim],
+            }
+            for key, info in sorted(infos.items())
+        }
+
+    return {
+        name: {"inputs": tensors(each.inputs), "outputs": tensors(each.outputs)}
+        for name, each in sorted(definitions.items())
+        if each.method_name == "tensorflow/serving/predict"
+    }
+
+
 def prediction_log(request):
     """Returns the PredictionLog that holds a PredictRequest."""
     log = apis("prediction_log_pb2").PredictionLog()
@@ -131,6 +158,26 @@ def write_configuration(directory, name, max_batch_size):
     }
     for file_name, text in texts.items():
         (pathlib.Path(directory) / file_name).write_text(text, encoding="utf-8")
+
+
+def server_flags(directory, name, rest=REST_PORT, grpc=GRPC_PORT):
+    """Returns the flags of tensorflow_model_server that serve an export.
+
+    Args:
+        directory: the export's.
+        name: the model's name at the server.
+        rest: port.
+        grpc: port.
+    """
+    return [
+        f"--port={grpc}",
+        f"--rest_api_port={rest}",
+        f"--model_name={name}",
+        f"--model_base_path={directory}/saved_model/{name}",
+        "--enable_batching=true",
+        f"--batching_parameters_file={directory}/batching.config",
+        f"--monitoring_config_file={directory}/monitoring.config",
+    ]
 
 
 def read_configuration(directory):
@@ -179,5 +226,5 @@ def check_installed():
         )
 
 
-def _with_default(found):
-    return {**found, DEFAULT: found[signatures.default(found)]}
+def _with_default(examples):
+    return {**examples, DEFAULT: examples[signatures.default(examples)]}

@@ -112,20 +112,27 @@ def input_specs(signature, batch=None):
     ]
 
 
-def examples(model, signature, count):
-    """Returns inputs to try a signature with: {name: array [count, ...]}, always the same.
+def examples(model, found, count):
+    """Returns inputs to try signatures with, always the same: {signature: {name: array [N, ...]}}.
 
-    Images are draws of the model, in the values that its likelihood takes.
+    They are draws of the model: z of its prior, images in the values that its likelihood takes.
+
+    Args:
+        model: a vae_zoo.VAE.
+        found: {name: Signature}.
+        count: N.
     """
-    seed = noise.rows(_EXAMPLE_SEED, count)
-    made = {"seed": seed}
-    if "label" in signature.inputs:
+    wanted = {name for signature in found.values() for name in signature.inputs}
+    made = {"seed": noise.rows(_EXAMPLE_SEED, count)}
+    if "label" in wanted:
         made["label"] = np.arange(count, dtype=np.int32) % model.num_classes
-    if "z" in signature.inputs:
-        made["z"] = noise.normal(seed, signature.inputs["z"].shape).numpy()
-    if "image" in signature.inputs:
-        made["image"] = _example_images(model, seed, made.get("label"))
-    return {name: made[name] for name in signature.inputs}
+    if "z" in wanted:
+        made["z"] = np.asarray(model.sample_prior(made["seed"], made.get("label")))
+    if "image" in wanted:
+        made["image"] = _example_images(model, made["seed"], made.get("label"))
+    return {
+        name: {key: made[key] for key in signature.inputs} for name, signature in found.items()
+    }
 
 
 def run(signature, inputs):

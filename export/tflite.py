@@ -10,7 +10,6 @@ import json
 import logging
 import pathlib
 import tempfile
-from typing import NamedTuple
 
 from export import flatbuffer, saved_model, signatures
 from vae_zoo import errors
@@ -19,25 +18,18 @@ BATCHES = (1, 16)
 FLOAT32 = "float32"
 METADATA = "vae_zoo"  # the metadata entry's name; its content is JSON
 _CALIBRATION_DRAWS = 256
+_LAYERS = (  # the operations that `full_int8` computes in 8 bits
+    *("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "RESHAPE", "RELU"),
+)
 
 
-class Limit(NamedTuple):
-    """How far a file may be from Keras: the largest difference of a pixel, or the least PSNR."""
-
-    max_difference: float | None = None
-    psnr_db: float | None = None
-
-
-# Quantised formats and float32: what each may cost. The latents are exact to 1e-5 in all of them.
-LIMITS = {
-    FLOAT32: Limit(max_difference=1e-5),
-    "float16": Limit(psnr_db=50.0),
-    "int8": Limit(psnr_db=30.0),
-    "full_int8": Limit(psnr_db=25.0),
-}
-QUANTIZED = tuple(name for name in LIMITS if name != FLOAT32)
+# Quantised formats, and the least PSNR of their images against Keras's. float32 keeps to the
+# model's agreement.Tolerance, and so do the latents in all of them.
+LEAST_PSNR_DB = {"float16": 50.0, "int8": 30.0, "full_int8": 25.0}
+QUANTIZED = tuple(LEAST_PSNR_DB)
 DEFAULT_QUANTIZED = ("float16", "int8")
-Z_LIMIT = 1e-5
+FORMATS = (FLOAT32, *QUANTIZED)  # those of fixed batches
+DYNAMIC = "dynamic-float32"
 
 
 def export_tflite(
@@ -74,6 +66,10 @@ def export_tflite(
     directory.mkdir(parents=True, exist_ok=True)
     names = [each for each in names if each not in signatures.SAVED_MODEL_ONLY]
     found = signatures.signatures(model, names)
+    if not {"decode", "sample"} & set(found):
+        raise errors.UserError(
+            f"TFLite signatures {', '.join(found) or 'none'}: expected decode or sample among them."
+        )
     metadata = describe(model, found, label_names)
     contents = {FLOAT32: convert(found.values())}
     for kind in quantize:
@@ -82,7 +78,7 @@ def export_tflite(
         elif "decode" in found:
             contents[kind] = quantized(model, kind, [found["decode"]])
     if dynamic_batch:
-        contents["dynamic-float32"] = convert(found.values(), batches=(None,))
+        contents[DYNAMIC] = convert(found.values(), batches=(None,))
     paths = {}
     for kind, content in contents.items():
         paths[kind] = directory / f"{name}-{kind}.tflite"
@@ -132,7 +128,7 @@ def convert(found, batches=BATCHES):
     """
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, saved_model.no_space_told(scratch), _quiet():
         saved_model.write_archive(found, scratch, batches)
         keys = [
             signature.name if batch is None else f"{signature.name}_{batch}"
@@ -157,11 +153,11 @@ def quantized(model, kind, found, content=None, batches=BATCHES):
     content = convert(found, batches) if content is None else content
     if kind != "full_int8":
         return _quantized(content, _RECIPES[kind]())
+    named = {signature.name: signature for signature in found}
+    draws = signatures.examples(model, named, _CALIBRATION_DRAWS)
     data = {
-        f"{signature.name}_{batch}": list(
-            _batches(signatures.examples(model, signature, _CALIBRATION_DRAWS), batch)
-        )
-        for signature in found
+        f"{name}_{batch}": list(_batches(inputs, batch))
+        for name, inputs in draws.items()
         for batch in batches
     }
     return _quantized(content, _full_int8(), data)
@@ -182,7 +178,7 @@ def _quantized(content, recipe, calibration=None):
         result = worker.quantize(
             statistics, enable_progress_bar=False, enable_progress_report=False
         )
-    return bytes(result.quantized_model)
+    return flatbuffer.with_outputs_of(bytes(result.quantized_model), content)
 
 
 def _float16():
@@ -210,13 +206,17 @@ def _int8():
 
 
 def _full_int8():
-    """Returns the static recipe, inputs and outputs left float32: the same dtypes in all files."""
+    """Returns the static recipe of the network's layers.
+
+    Inputs and outputs stay float32, the same dtypes in all files, and so does the likelihood: its
+    exponentials need more than 8 bits.
+    """
     from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
     manager = recipe_manager.RecipeManager()
-    operations = qtyping.TFLOperationName
-    manager.add_static_config(".*", operations.ALL_SUPPORTED, 8, 8)
-    for edge in (operations.INPUT, operations.OUTPUT):
+    for layer in _LAYERS:
+        manager.add_static_config(".*", qtyping.TFLOperationName(layer), 8, 8)
+    for edge in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
         manager.add_quantization_config(
             ".*", edge, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE
         )

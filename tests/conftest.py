@@ -108,3 +108,18 @@ def linear_gaussian(factor_images):
     kernel, bias = model.posterior_head.get_weights()
     model.posterior_head.set_weights([0.9 * kernel, bias + 0.2])
     return model, factor_images[:16]
+
+
+@pytest.fixture(scope="session")
+def exported(command, trained, tmp_path_factory):
+    """An export of `trained` by the command, in every format; tests copy it to change it."""
+    directory = tmp_path_factory.mktemp("exports") / "export"
+    command(
+        "export",
+        f"--run={trained}",
+        f"--output_dir={directory}",
+        "--quantize=float16,int8,full_int8",
+        "--dynamic_batch",
+        check=True,
+    )
+    return directory

@@ -12,7 +12,11 @@ PARTS = {
     "posterior": tuple(posteriors.POSTERIORS),
 }
 # What a model combines with that does not say.
-PLAIN = {"network": tuple(networks.DEFAULT_HIDDEN), "prior": ("standard",), "posterior": ("normal",)}
+PLAIN = {
+    "network": tuple(networks.DEFAULT_HIDDEN),
+    "prior": ("standard",),
+    "posterior": ("normal",),
+}
 
 
 def parts(model_class, **names):

@@ -185,6 +185,7 @@ def describe(model, arguments, dataset, training, command, splits):
         "data_checksum": splits.checksum,
         "binarization": splits.binarization,
         "num_train": splits.num_train,
+        "label_names": splits.label_names,
         "command": command,
         "versions": versions(),
         "git_commit": git_commit(),

@@ -80,7 +80,9 @@ class VDM(VAE):
                 f"latent_size={kwargs['latent_size']!r}: vdm has no such choice, its latents are "
                 "noisy images. Leave it out."
             )
-        self.timesteps = None if timesteps is None else at_least("timesteps", timesteps, 1, whole=True)
+        if timesteps is not None:
+            timesteps = at_least("timesteps", timesteps, 1, whole=True)
+        self.timesteps = timesteps
         self.sample_steps = at_least("sample_steps", sample_steps, 1, whole=True)
         super().__init__(
             image_shape, math.prod(image_shape), network=network, blocks=blocks, **kwargs

@@ -1,0 +1,59 @@
+"""How closely the formats must agree with Keras, and how closely they do."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Tolerance(NamedTuple):
+    """How closely every float32 format gives what Keras gives for the same inputs.
+
+    Attributes:
+        difference: largest difference of a row's numbers; see row_differences.
+        rows: share of the rows that keep within it. Less than 1 where rounding can flip a discrete
+            code, and with it the whole row.
+    """
+
+    difference: float = 1e-5
+    rows: float = 1.0
+
+
+# By class, for it and the classes derived from it; all others keep to the default.
+TOLERANCES = {}
+
+
+def tolerance(model):
+    """Returns the Tolerance of a model."""
+    stated = (TOLERANCES.get(cls.__name__) for cls in type(model).__mro__)
+    return next((each for each in stated if each is not None), Tolerance())
+
+
+def row_differences(outputs, expected):
+    """Returns the largest difference in each row, [N]; infinite where there is no number.
+
+    Numbers are compared to the largest of their row where that is beyond 1: rounding errors of
+    logits, and of sums over pixels, grow with it.
+
+    Args:
+        outputs: {name: array [N, ...]}.
+        expected: the same names and shapes.
+    """
+    differences = []
+    for name, wanted in expected.items():
+        wanted = np.asarray(wanted, np.float64).reshape([len(wanted), -1])
+        found = np.asarray(outputs[name], np.float64).reshape(wanted.shape)
+        scale = np.maximum(1.0, np.abs(wanted).max(axis=1))
+        difference = np.abs(found - wanted).max(axis=1) / scale
+        differences.append(np.where(np.isfinite(difference), difference, np.inf))
+    return np.max(differences, axis=0)
+
+
+def agrees(differences, allowed):
+    """Returns whether enough of row_differences are within a Tolerance."""
+    return np.mean(differences <= allowed.difference) >= allowed.rows
+
+
+def psnr_db(image, other):
+    """Returns the peak signal-to-noise ratio of images in [0, 1], in decibels; None if equal."""
+    error = float(np.mean(np.square(np.asarray(image, np.float64) - other)))
+    return -10.0 * float(np.log10(error)) if error else None

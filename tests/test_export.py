@@ -1,0 +1,150 @@
+"""What every registered model must give in every format: what Keras gives, row by row."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+import vae_zoo
+from export import agreement, flatbuffer, saved_model, signatures, tflite
+
+NAMES = vae_zoo.model_names()
+ROWS = 16
+ALL = slice(None)
+
+
+class Formats:
+    """A model's signatures in Keras, in a SavedModel and in a float32 TFLite file."""
+
+    def __init__(self, model, directory):
+        self.model, self.found = model, signatures.signatures(model)
+        self.inputs = signatures.examples(model, self.found, ROWS)
+        self.place = saved_model.export_saved_model(model, directory / "saved_model" / model.name)
+        paths = tflite.export_tflite(model, directory / "tflite", quantize=())
+        self.tflite_path = paths[tflite.FLOAT32]
+        self.interpreter = Interpreter(model_path=str(self.tflite_path))
+
+    def rows(self, name, rows=ALL):
+        return {key: value[rows] for key, value in self.inputs[name].items()}
+
+    def keras(self, name):
+        return signatures.run(self.found[name], self.rows(name))
+
+    def served(self, rows=ALL):
+        """Returns {signature: outputs} of the SavedModel, through the loader of TensorFlow 1."""
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            loader = tf.compat.v1.saved_model.loader
+            meta = loader.load(session, ["serve"], str(self.place))
+            outputs = {}
+            for name in self.found:
+                signature = meta.signature_def[name]
+                fetches = {key: info.name for key, info in signature.outputs.items()}
+                inputs = self.rows(name, rows).items()
+                feeds = {signature.inputs[key].name: value for key, value in inputs}
+                outputs[name] = session.run(fetches, feeds)
+        return outputs
+
+    def lite(self, name, rows=ALL):
+        inputs = self.rows(name, rows)
+        size = len(next(iter(inputs.values())))
+        return self.interpreter.get_signature_runner(f"{name}_{size}")(**inputs)
+
+    def assert_agree(self, outputs, expected):
+        differences = agreement.row_differences(outputs, expected)
+        assert agreement.agrees(differences, agreement.tolerance(self.model)), differences
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def formats(request, tiny, tmp_path_factory):
+    return Formats(tiny(request.param), tmp_path_factory.mktemp(request.param))
+
+
+def test_every_format_gives_what_keras_gives(formats):
+    served = formats.served()
+    assert set(served) == set(signatures.NAMES) - set(signatures.unsupported(formats.model))
+    for name in formats.found:
+        expected = formats.keras(name)
+        assert set(served[name]) == set(expected)
+        formats.assert_agree(served[name], expected)
+        if name not in signatures.SAVED_MODEL_ONLY:
+            formats.assert_agree(formats.lite(name), expected)
+
+
+def test_no_result_depends_on_its_batch(formats):
+    alone, row = formats.served(slice(5, 6)), slice(5, 6)
+    for name in formats.found:
+        expected = {key: value[row] for key, value in formats.keras(name).items()}
+        formats.assert_agree(alone[name], expected)
+        if name not in signatures.SAVED_MODEL_ONLY:
+            formats.assert_agree(formats.lite(name, row), expected)
+
+
+def test_weights_are_stored_once(formats):
+    parameters = sum(weight.numpy().nbytes for weight in formats.model.weights)
+    data = sum(path.stat().st_size for path in formats.place.glob("variables/*.data-*"))
+    assert data <= 1.2 * parameters
+    assert flatbuffer.read(formats.tflite_path).weight_bytes <= 1.2 * parameters
+
+
+def test_tflite_has_only_built_in_operations_and_says_what_it_is(formats):
+    assert flatbuffer.read(formats.tflite_path).custom == []
+    assert "CUSTOM" not in flatbuffer.read(formats.tflite_path).operators
+    metadata = json.loads(flatbuffer.read_metadata(formats.tflite_path, tflite.METADATA))
+    assert metadata["image_shape"] == [28, 28, 1] and metadata["value_range"] == [0.0, 1.0]
+    assert metadata["unsupported"] == signatures.unsupported(formats.model)
+
+
+def test_what_a_model_cannot_support_is_declared(formats):
+    missing = signatures.unsupported(formats.model)
+    assert set(missing) <= set(signatures.NAMES) - {"sample"}
+    assert all(missing.values())  # each with its reason
+    assert formats.model.decodes_z or "decode" in missing
+
+
+def test_random_bits_in_tflite_are_random123s():
+    """The known answers of Random123's kat_vectors, threefry2x32 of 20 rounds."""
+    known = {
+        (0, 0, 0, 0): (0x6B200159, 0x99BA4EFE),
+        (-1, -1, -1, -1): (0x1CB996FC, 0xBB002BE7),
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344): (0xC4923A9C, 0x483DF7A0),
+    }
+
+    @tf.function(input_signature=[tf.TensorSpec([4], tf.int32)])
+    def bits(words):
+        counter, key = (words[0], words[1]), (words[2], words[3])
+        return tf.stack(vae_zoo.noise.threefry2x32(key, counter))
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([bits.get_concrete_function()])
+    interpreter = Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    for words, expected in known.items():
+        words = np.array([word & 0xFFFFFFFF for word in words], np.uint32).view(np.int32)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], words)
+        interpreter.invoke()
+        found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        assert tuple(found.view(np.uint32)) == expected
+        np.testing.assert_array_equal(bits(words), found)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic"])
+def test_elbo_is_that_of_the_model(likelihood, tiny, tmp_path):
+    model = tiny("vae", likelihood=likelihood)
+    formats = Formats(model, tmp_path)
+    image, seed = (formats.inputs["elbo"][key] for key in ("image", "seed"))
+    assert set(np.unique(image * 255 % 1).round(3)) <= {0.0, 1.0}
+    terms = model.terms({"image": image}, seed=seed)
+    np.testing.assert_allclose(
+        formats.served()["elbo"]["elbo"], vae_zoo.elbo.elbo(terms), rtol=1e-5, atol=1e-3
+    )
+
+
+def test_a_model_that_is_none_of_ours_is_refused():
+    import keras
+
+    plain = keras.Sequential([keras.layers.Input([3]), keras.layers.Dense(1)])
+    with pytest.raises(vae_zoo.UserError, match="no decoder signature"):
+        signatures.signatures(plain)
+    with pytest.raises(vae_zoo.UserError, match="Did you mean 'decode'"):
+        signatures.signatures(plain, ("decoder",))
