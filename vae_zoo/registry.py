@@ -77,7 +77,7 @@ MODELS = {
         _TINY_CONV,
         "The conditional VAE: images of the class that one asks for",
         "Sohn et al. 2015",
-        1_711_521,
+        523_457,
         ("conv", "conditional"),
     ),
     "vamp_vae": ModelSpec(
@@ -86,7 +86,7 @@ MODELS = {
         {**_TINY_CONV, "components": 7},
         "The VAE whose prior is the mean of the posteriors at learned pseudo-inputs",
         "Tomczak and Welling 2018",
-        2_092_609,
+        904_545,
         ("conv", "prior"),
     ),
     "iaf_vae": ModelSpec(
@@ -95,7 +95,7 @@ MODELS = {
         {**_TINY_CONV, "flow_steps": 2},
         "The VAE with an inverse autoregressive flow as posterior",
         "Kingma et al. 2016",
-        1_923_393,
+        735_329,
         ("conv", "flow"),
     ),
     "hvae": ModelSpec(
@@ -131,7 +131,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with a penalty on the total correlation, estimated from the minibatch",
         "Chen et al. 2018",
-        1_683_669,
+        495_605,
         ("conv", "disentanglement"),
     ),
     "factor_vae": ModelSpec(
@@ -140,7 +140,7 @@ MODELS = {
         {**_TINY_CONV, "discriminator_hidden": (16, 16)},
         "The VAE with a penalty on the total correlation, from a discriminator",
         "Kim and Mnih 2018",
-        1_683_669,
+        495_605,
         ("conv", "disentanglement"),
     ),
     "info_vae": ModelSpec(
@@ -149,7 +149,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with a penalty on the discrepancy of latents and prior; MMD-VAE, WAE-MMD",
         "Zhao et al. 2019; Tolstikhin et al. 2018",
-        1_683_669,
+        495_605,
         ("conv", "mmd"),
     ),
     "vq_vae": ModelSpec(
