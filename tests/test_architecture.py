@@ -17,6 +17,8 @@ FORBIDDEN = {
     "vae_zoo/distributions.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
     "vae_zoo/priors.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
     "vae_zoo/posteriors.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
+    "vae_zoo/loop.py": ("vae_zoo",),
+    "vae_zoo/replicas.py": ("vae_zoo",),
     "vae_zoo/checks.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
     "vae_zoo/optimizers.py": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry"),
     "vae_zoo/datasets": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry", "vae_zoo.runs"),

@@ -157,6 +157,6 @@ def test_warm_up_raises_the_weight_of_the_rate_from_zero_to_beta(tiny, batch):
 
 
 def test_one_bad_image_does_not_spoil_the_figures_of_an_epoch():
-    mean = vae_zoo.vae.FiniteMean()
+    mean = vae_zoo.loop.FiniteMean()
     mean.update_state([1.0, np.nan, 3.0, np.inf])
     assert float(mean.result()) == 2.0

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from vae_zoo import noise
+from vae_zoo import noise, replicas
 
 # (key, counter, answer) of threefry2x32-20 in Random123's kat_vectors.
 KNOWN_ANSWERS = [
@@ -108,7 +108,7 @@ def test_replicas_see_their_rows_of_the_global_batch(monkeypatch):
     whole = noise.standard_normal((0, 9), 2, 12, [5], stream=1)
     uniforms = noise.philox_uniform((0, 9), 12, (5,))
     for replica in range(3):
-        monkeypatch.setattr(noise, "_replica", lambda replica=replica: (3, replica))
+        monkeypatch.setattr(replicas, "replica", lambda replica=replica: (3, replica))
         mine = slice(4 * replica, 4 * replica + 4)
         part = noise.standard_normal((0, 9), 2, 4, [5], stream=1)
         np.testing.assert_array_equal(part, whole[:, mine])

@@ -15,6 +15,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from vae_zoo import replicas
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _STREAMS = 4096  # streams a step: layers of a hierarchy, codes of a sampler
@@ -144,21 +146,21 @@ def standard_normal(seed, num_samples, batch_size, shape, stream=0):
 
 def philox_normal(seed, leading, batch_size, shape, stream=0):
     """Returns [*leading, B, *shape] normals of one key, drawn for the global batch and sliced."""
-    replicas, index = replica()
-    whole = [*leading, batch_size * replicas, *shape]
+    count, index = replicas.replica()
+    whole = [*leading, batch_size * count, *shape]
     size = tf.reduce_prod(whole)
     first, second = tf.unstack(_philox_words(seed, stream, [2, (size + 1) // 2]))
     draws = tf.reshape(_box_muller(first, second)[:size], whole)
     start = [0] * len(leading) + [index * batch_size] + [0] * len(shape)
-    return draws if replicas == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
+    return draws if count == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
 
 
 def philox_uniform(seed, batch_size, shape=(), stream=0):
     """Returns [B, *shape] uniforms in [0, 1) of one key, drawn for the global batch and sliced."""
-    replicas, index = replica()
-    draws = _unit_interval(_philox_words(seed, stream, [batch_size * replicas, *shape]))
+    count, index = replicas.replica()
+    draws = _unit_interval(_philox_words(seed, stream, [batch_size * count, *shape]))
     start = [index * batch_size] + [0] * len(shape)
-    return draws if replicas == 1 else tf.slice(draws, start, [batch_size, *shape])
+    return draws if count == 1 else tf.slice(draws, start, [batch_size, *shape])
 
 
 def shared_uniform(seed, shape, stream=0):
@@ -187,10 +189,10 @@ def spread_uniform(seed, num_samples, batch_size, stream=0):
     seed = tf.convert_to_tensor(seed, tf.int32)
     if seed.shape.rank == 2:
         return tf.transpose(uniform(seed, [num_samples], stream))
-    replicas, index = replica()
+    count, index = replicas.replica()
     shift = shared_uniform(seed, [num_samples, 1], stream)
     row = tf.range(batch_size) + index * batch_size
-    grid = tf.cast(row, tf.float32) / tf.cast(batch_size * replicas, tf.float32)  # [B]
+    grid = tf.cast(row, tf.float32) / tf.cast(batch_size * count, tf.float32)  # [B]
     return tf.math.floormod(shift + grid, 1.0)
 
 
@@ -203,11 +205,3 @@ def _philox_words(seed, stream, shape):
 def _philox_key(seed, stream):
     run, step = tf.unstack(tf.cast(seed, tf.int64))
     return tf.stack([run, step * _STREAMS + stream])
-
-
-def replica():
-    """Returns (number of replicas in sync, index of this one)."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return 1, 0
-    return context.num_replicas_in_sync, context.replica_id_in_sync_group

@@ -228,6 +228,8 @@ def constructor_arguments(cls):
     for base in cls.__mro__:
         if base.__module__.startswith("keras."):
             break
+        if "__init__" not in vars(base):
+            continue
         parameters = inspect.signature(base.__init__).parameters.values()
         names |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name != "self"}
     return names

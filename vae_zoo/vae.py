@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import checks, distributions, errors, networks, noise, posteriors, priors
+from vae_zoo import checks, distributions, errors, networks, noise, posteriors, priors, replicas
 from vae_zoo.elbo import ElboTerms, Latent, log_weights
 from vae_zoo.errors import at_least
+from vae_zoo.loop import FiniteMean, LoopedModel
 
 tfd = tfp.distributions
 
@@ -24,20 +25,7 @@ _EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training 
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class FiniteMean(keras.metrics.Mean):
-    """Mean over the values that are finite: one bad step does not spoil an epoch's figures."""
-
-    def update_state(self, values, sample_weight=None):
-        values = tf.cast(values, tf.float32)
-        finite = tf.math.is_finite(values)
-        weight = tf.cast(finite, tf.float32)
-        if sample_weight is not None:
-            weight *= tf.cast(sample_weight, tf.float32)
-        return super().update_state(tf.where(finite, values, 0.0), weight)
-
-
-@keras.saving.register_keras_serializable("vae_zoo")
-class VAE(keras.Model):
+class VAE(LoopedModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
@@ -129,7 +117,6 @@ class VAE(keras.Model):
         self.seed = seed
         tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
         self.trackers = {name: FiniteMean(name) for name in tracked}
-        self.steps_per_epoch = None  # set where an endless data set is cut into epochs
         self.set_step(0)
         with networks.initial_weights_of(seed):
             self.prior_part = priors.build(
@@ -291,7 +278,7 @@ class VAE(keras.Model):
         """Returns the rate that the objective charges, [B, K]: each layer's, less its free bits."""
         if not self.free_bits:
             return tf.reduce_sum(rate, axis=-1)
-        mean = replica_mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
+        mean = replicas.mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
         return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
 
     def charged_weights(self, terms, kl_weight=1.0):
@@ -324,44 +311,6 @@ class VAE(keras.Model):
     def metrics(self):
         trackers = list(self.trackers.values())
         return [self._loss_tracker, *trackers] if self.compiled else trackers
-
-    def make_train_function(self, force=False):
-        """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
-        if self.train_function is not None and not force:
-            return self.train_function
-        strategy = self.distribute_strategy
-
-        def replica_step(data):
-            self.train_step(data)
-
-        if not self.run_eagerly:
-            replica_step = tf.function(
-                replica_step, jit_compile=self.jit_compile, reduce_retracing=True
-            )
-
-        def run_steps(iterator, count):
-            for _ in tf.range(count):
-                strategy.run(replica_step, args=(next(iterator),))
-
-        if not self.run_eagerly:
-            run_steps = tf.function(run_steps, reduce_retracing=True)
-
-        def train_function(iterator):
-            count = self._steps_to_run()
-            run_steps(iterator, tf.constant(count))
-            self.steps_made += count
-            self.calls_made += 1
-            return self.get_metrics_result()
-
-        self.train_function = train_function
-        return train_function
-
-    def set_step(self, step):
-        """Says how many training steps lie behind, so that epochs end where they should."""
-        self.steps_made, self.calls_made = step, 0
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: the constructor has built it, and Keras would take a batch of the data."""
 
     # For users.
 
@@ -492,33 +441,6 @@ class VAE(keras.Model):
 
     def _step(self):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
-
-    def _steps_to_run(self):
-        """How many steps the next call of the loop runs: none past the end of an epoch."""
-        if self.steps_per_epoch is None:
-            return self.steps_per_execution
-        left = self.steps_per_epoch - self.steps_made % self.steps_per_epoch
-        return min(self.steps_per_execution, left)
-
-
-def replica_mean(value):
-    """Returns the mean of a batch statistic over the replicas, differentiable."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
-
-
-def replica_gather(value, axis):
-    """Returns the rows of all replicas along an axis, differentiable; the same on each of them."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    # A sum of rows and zeros: all_gather does not run inside a compiled step.
-    mine = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
-    rows = tf.tensordot(mine, value, axes=0)  # [replicas, ...]
-    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
-    return tf.concat(tf.unstack(rows, context.num_replicas_in_sync), axis)
 
 
 def _batch_major(value, like):

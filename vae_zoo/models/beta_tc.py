@@ -12,9 +12,9 @@ import math
 
 import tensorflow as tf
 
-from vae_zoo import errors
+from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.vae import VAE, replica_gather
+from vae_zoo.vae import VAE
 
 SAMPLINGS = ("stratified", "weighted")
 
@@ -62,9 +62,9 @@ class BetaTCVAE(VAE):
         normal = latent.posterior.distribution
         # The batch of all replicas: any number of workers estimates what one would.
         return self.tc_weight * total_correlation(
-            replica_gather(latent.z, axis=1),
-            replica_gather(normal.loc, axis=0),
-            replica_gather(normal.scale, axis=0),
+            replicas.gather(latent.z, axis=1),
+            replicas.gather(normal.loc, axis=0),
+            replicas.gather(normal.scale, axis=0),
             self.dataset_size,
             self.sampling,
         )

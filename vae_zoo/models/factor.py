@@ -13,7 +13,8 @@ import tensorflow as tf
 from vae_zoo import networks, noise
 from vae_zoo.errors import at_least
 from vae_zoo.optimizers import GuardedAdam
-from vae_zoo.vae import VAE, FiniteMean
+from vae_zoo.loop import FiniteMean
+from vae_zoo.vae import VAE
 
 _PERMUTATION_STREAM = 1000  # beyond the layers' streams
 _ADAM = {"beta_1": 0.5, "beta_2": 0.9}  # of the discriminator; Kim and Mnih, appendix A

@@ -14,9 +14,9 @@ The Wasserstein autoencoder with MMD, Tolstikhin, Bousquet, Gelly and Schoelkopf
 
 import tensorflow as tf
 
-from vae_zoo import distributions, errors, noise
+from vae_zoo import distributions, errors, noise, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.vae import VAE, replica_gather
+from vae_zoo.vae import VAE
 
 _PRIOR_STREAM = 1000  # beyond the layers' streams
 
@@ -68,7 +68,7 @@ class InfoVAE(VAE):
         prior = distributions.reparameterize(latent.prior, normals)  # [K, B, D]
         # The batch of all replicas: any number of workers estimates what one would.
         return self.mmd_weight * squared_mmd(
-            replica_gather(latent.z, axis=1), replica_gather(prior, axis=1), self.kernel
+            replicas.gather(latent.z, axis=1), replicas.gather(prior, axis=1), self.kernel
         )
 
 

@@ -19,10 +19,10 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, noise, unet
+from vae_zoo import distributions, errors, noise, replicas, unet
 from vae_zoo.elbo import Latent
 from vae_zoo.errors import at_least
-from vae_zoo.vae import VAE, replica_mean
+from vae_zoo.vae import VAE
 
 tfd = tfp.distributions
 
@@ -199,7 +199,7 @@ class VDM(VAE):
         if self.timesteps is not None:
             return tf.zeros([])
         rate = tf.stop_gradient(layer.weight * layer.error)
-        share = tf.math.divide_no_nan(rate, replica_mean(tf.reduce_mean(rate)))
+        share = tf.math.divide_no_nan(rate, replicas.mean(tf.reduce_mean(rate)))
         return share**2 * (tf.stop_gradient(layer.log_density) - layer.log_density)
 
     def denoise(self, z, gamma):

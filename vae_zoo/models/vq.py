@@ -19,10 +19,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from vae_zoo import causal, distributions, errors, networks, noise, optimizers
+from vae_zoo import causal, distributions, errors, networks, noise, optimizers, replicas
 from vae_zoo.elbo import Latent
 from vae_zoo.errors import at_least
-from vae_zoo.vae import VAE, FiniteMean
+from vae_zoo.loop import FiniteMean
+from vae_zoo.vae import VAE
 
 _RESET = 0  # noise stream: which vectors of the batch take the places of dead codes
 _ALIVE = 0.01  # of an even share of the vectors: the use below which a code is dead
@@ -239,7 +240,7 @@ class Codebook(layers.Layer):
         chosen = tf.one_hot(self.nearest(encoded), self.size)  # [M, C]
         spare = _spare(encoded, noise.shared_uniform(key, [self.size], _RESET))
         parts = (tf.reduce_sum(chosen, 0), tf.matmul(chosen, encoded, transpose_a=True), spare)
-        return Use(*(_replica_sum(part) for part in parts))
+        return Use(*(replicas.total(part) for part in parts))
 
     def follow(self, use, good=True):
         """Moves the running means by a batch's Use, where `good`; resets dead codes.
@@ -281,16 +282,9 @@ def _spare(encoded, uniforms):
         encoded: this replica's rows, [M, D].
         uniforms: the same on every replica, [C].
     """
-    replicas, replica = noise.replica()
+    count, replica = replicas.replica()
     rows = tf.shape(encoded)[0]
-    index = tf.cast(uniforms * tf.cast(rows * replicas, tf.float32), tf.int32) - replica * rows
+    index = tf.cast(uniforms * tf.cast(rows * count, tf.float32), tf.int32) - replica * rows
     ours = (index >= 0) & (index < rows)
     found = tf.gather(encoded, tf.clip_by_value(index, 0, rows - 1))
     return tf.where(ours[:, tf.newaxis], found, 0.0)
-
-
-def _replica_sum(value):
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
