@@ -174,7 +174,7 @@ def test_sampling_takes_the_steps_it_is_told(tiny):
         ({"timesteps": 0}, "timesteps=0"),
         ({"timesteps": 2.5}, "timesteps=2.5"),
         ({"sample_steps": 0}, "sample_steps=0"),
-        ({"network": "resnet"}, "Unknown network of vdm 'resnet'"),
+        ({"network": "resnet"}, "network='resnet' does not combine with VDM"),
         ({"latent_size": 3}, "latent_size=3"),
         ({"image_shape": (25, 25, 1)}, "25 x 25"),
     ],

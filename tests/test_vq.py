@@ -147,7 +147,7 @@ def test_perplexity_is_the_number_of_codes_in_even_use(tiny, digits):
         ({"decay": 1.0}, "decay=1.0"),
         ({"prior_width": 10}, "prior_width=10"),
         ({"prior_depth": 0}, "prior_depth=0"),
-        ({"network": "mlp"}, "Unknown network of vq_vae 'mlp'"),
+        ({"network": "mlp"}, "network='mlp' does not combine with VQVAE"),
     ],
 )
 def test_what_makes_no_codebook_is_refused(arguments, words):

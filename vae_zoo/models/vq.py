@@ -61,6 +61,7 @@ class VQVAE(VAE):
 
     is_bound = True
     decodes_z = False
+    has_penalty = True
     combines = {"network": ("resnet",)}
 
     def __init__(
@@ -122,8 +123,9 @@ class VQVAE(VAE):
         del analytic
         return -latent.prior.log_prob(latent.posterior.codes)
 
-    def penalty(self, latents):
+    def penalty(self, latents, seed):
         """Returns the commitment term, [B]."""
+        del seed
         choice = latents[0].posterior
         distance = choice.encoded - tf.stop_gradient(choice.vectors)
         return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
