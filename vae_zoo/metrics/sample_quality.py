@@ -9,21 +9,19 @@ _TESTED = 2_000
 FITTED = 10_000  # training images that the classifier takes, at most
 _COMPONENTS = 40
 _FOLDS = 3  # of the cross-validation behind the probabilities
-_MOST_CLASSES = 100  # a machine each
-_SCRAMBLED = 10  # training images for each scrambled one
+_MOST_CLASSES = 100
+_NO_CLASS = 10  # training images for each image of a kind that is none
 _BATCH = 250
 
 
 def completeness(model, images, labels, test_images=None, test_labels=None, *, num=200, seed=0):
     """Returns the share of prior samples that a classifier is sure of, and what it rests on.
 
-    The classifier is a support vector machine with a Gaussian kernel on 40 principal components
-    for each class against all other images, fitted to at most 10,000 training images, its scores
-    turned into probabilities by cross-validation. These are not made to sum to one: of an image
-    that is like none of the classes no machine is sure. Among the other images are some that are
-    none: every pixel of another training image. How sure the classifier is of real held-out
-    images comes with the figure (`test_share`), as the value to compare with; noise of any kind,
-    plain grey and the mean image score 0.
+    The classifier is a support vector machine with a Gaussian kernel on 40 principal components,
+    fitted to at most 10,000 training images, its scores turned into probabilities by
+    cross-validation. It has one class more than the data: images that are none (scrambled ones,
+    noise, plain grey, the mean image), so that it is sure of no such thing. How sure it is of real
+    held-out images comes with the figure (`test_share`), as the value to compare with.
 
     Args:
         model: a VAE.
@@ -72,36 +70,45 @@ def fit_classifier(images, labels, seed=0):
     Args:
         images: float [N, H, W, C] in [0, 1].
         labels: int [N].
-        seed: of the scrambled images.
+        seed: of the images that are none of the classes.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.decomposition import PCA
     from sklearn.svm import SVC
 
     flat = images.reshape(len(images), -1)
+    none = _no_class(flat, seed)
     pca = PCA(min(_COMPONENTS, *flat.shape), random_state=seed).fit(flat)
-    features = pca.transform(np.concatenate([flat, _scrambled(flat, seed)]))
-    label = np.concatenate([labels, np.full(len(features) - len(flat), -1)])
-    machines = [
-        CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=_FOLDS).fit(features, label == one)
-        for one in np.unique(labels)
-    ]
+    features = pca.transform(np.concatenate([flat, none]))
+    classes = np.unique(labels, return_inverse=True)[1]
+    label = np.concatenate([classes, np.full(len(none), classes.max() + 1)])
+    machine = CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=_FOLDS).fit(features, label)
 
     def probabilities(some):
         features = pca.transform(np.asarray(some).reshape(len(some), -1))
-        return np.stack([machine.predict_proba(features)[:, 1] for machine in machines], axis=1)
+        return machine.predict_proba(features)[:, :-1]
 
     return probabilities
 
 
-def _scrambled(flat, seed):
-    """Returns images whose every pixel is that of another training image, [n, pixels].
+def _no_class(flat, seed):
+    """Returns images that are none, [n, pixels]: scrambled ones, noise, plain grey, the mean.
 
-    Principal components see them near the mean image, which is near to every class at once.
+    A scrambled image's every pixel is that of another training image.
     """
-    count, pixels = flat.shape
-    rows = np.random.default_rng(seed).integers(0, count, (count // _SCRAMBLED + 1, pixels))
-    return flat[rows, np.arange(pixels)]
+    rng = np.random.default_rng(seed)
+    count, pixels = len(flat) // _NO_CLASS + _FOLDS, flat.shape[1]
+    rows = rng.integers(0, len(flat), (count, pixels))
+    grey = rng.random((count, 1))
+    return np.concatenate(
+        [
+            flat[rows, np.arange(pixels)],
+            rng.random((count, pixels)),
+            (rng.random((count, pixels)) < grey).astype(flat.dtype),
+            np.repeat(grey, pixels, axis=1),
+            flat.mean(0) * (0.5 + grey),
+        ]
+    )
 
 
 def _why_not(classes, counts):
