@@ -189,12 +189,13 @@ class VDM(VAE):
             return latent.prior.weight * latent.prior.error
         return super().rate(latent, analytic)
 
-    def penalty(self, latents):
+    def penalty(self, latents, seed):
         """Returns zeros whose gradient moves the schedule's pieces to even out the rate's size.
 
         The variance over times is that of rate^2, an integral over gamma with one over the density
         of times in it: the gradient is that of -rate^2 log density.
         """
+        del seed
         layer = latents[-1].prior
         if self.timesteps is not None:
             return tf.zeros([])

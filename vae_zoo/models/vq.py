@@ -61,6 +61,7 @@ class VQVAE(VAE):
 
     is_bound = True
     decodes_z = False
+    has_penalty = True
     combines = {"network": ("resnet",)}
 
     def __init__(
@@ -122,8 +123,9 @@ class VQVAE(VAE):
         del analytic
         return -latent.prior.log_prob(latent.posterior.codes)
 
-    def penalty(self, latents):
+    def penalty(self, latents, seed):
         """Returns the commitment term, [B]."""
+        del seed
         choice = latents[0].posterior
         distance = choice.encoded - tf.stop_gradient(choice.vectors)
         return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
@@ -136,7 +138,7 @@ class VQVAE(VAE):
 
     def train_step(self, data):
         """Also moves the codebook, unless the optimizer skipped the step."""
-        key = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self._step(), tf.int32)])
+        key = self.noise_key(self._step())
         logs = super().train_step(data)
         use = self.codebook.use_of(self._encoded, key)
         guard = optimizers.guard(self.optimizer)
