@@ -78,15 +78,17 @@ def test_a_checkpoint_of_another_configuration_is_an_error(saved, tmp_path):
 
 def test_a_full_disk_leaves_the_checkpoint_before(saved, state, monkeypatch):
     """The disk fills up while the data is written: there is data and no index."""
+    unfinished = saved.directory / "step-0000000004_temp"
 
     def half_written(path):
-        with open(f"{path}.data-00000-of-00001.tempstate1", "wb") as file:
-            file.write(b"half")
+        unfinished.mkdir()
+        (unfinished / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(saved._checkpoint, "write", half_written)
     with pytest.raises(errors.UserError, match="no space left.*same command again"):
         saved.save(4)
+    assert not unfinished.exists()  # or the disk would stay full
     assert Checkpoints(saved.directory, state).restore() and int(state["step"]) == 3
 
 

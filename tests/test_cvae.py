@@ -97,6 +97,7 @@ def test_labels_that_are_no_class_are_refused(tiny, batch, label, words):
 
 def test_a_data_set_without_labels_is_refused(command, tmp_path):
     np.savez(tmp_path / "images.npz", image=np.zeros((20, 28, 28, 1), np.uint8))
-    result = command("vae_zoo.train", "--model=cvae", f"--dataset={tmp_path / 'images.npz'}")
+    data = (f"--dataset={tmp_path / 'images.npz'}", "--batch_size=8")
+    result = command("vae_zoo.train", "--model=cvae", *data)
     assert result.returncode == 2
     assert "cvae needs labels, and" in result.stderr

@@ -172,7 +172,7 @@ def test_other_shapes_networks_and_parts(name, shape, arguments, tiny):
 @pytest.mark.parametrize(
     "name, arguments, words",
     [
-        ("ladder_vae", {"num_layers": 0}, "num_layers=0: expected a number of at least 1"),
+        ("ladder_vae", {"num_layers": 0}, "num_layers=0: expected a whole number of at least 1"),
         ("ladder_vae", {"num_layers": 2.5}, "num_layers=2.5: expected a whole number"),
         ("ladder_vae", {"latent_channels": 0}, "latent_channels=0"),
         ("ladder_vae", {"blocks": 0}, "blocks=0"),

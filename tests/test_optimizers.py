@@ -25,7 +25,7 @@ def test_a_good_step_is_adams(weight):
     gradients = ([0.5, -1.0], [0.1, 3.0], [2.0, 0.0])
     apply(optimizers.GuardedAdam(0.1, skip_norm=100.0), weight, *gradients)
     apply(keras.optimizers.Adam(0.1), other, *gradients)
-    np.testing.assert_array_equal(weight.numpy(), other.numpy())
+    np.testing.assert_allclose(weight.numpy(), other.numpy(), rtol=1e-5)  # another kernel
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
