@@ -138,7 +138,7 @@ class VQVAE(VAE):
 
     def train_step(self, data):
         """Also moves the codebook, unless the optimizer skipped the step."""
-        key = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self._step(), tf.int32)])
+        key = self.noise_key(self._step())
         logs = super().train_step(data)
         use = self.codebook.use_of(self._encoded, key)
         guard = optimizers.guard(self.optimizer)
