@@ -67,11 +67,13 @@ def labels(label, count, model_class):
 
 
 def num_classes(count, model_class):
-    """Raises a UserError where a conditional model class has no classes."""
-    if model_class.needs_labels and (not isinstance(count, int) or count < 1):
+    """Returns how many classes there are, or None; a UserError where the model class needs some."""
+    if count is not None:
+        return errors.at_least("num_classes", count, 1, whole=True)
+    if model_class.needs_labels:
         raise errors.UserError(
             f"{model_class.__name__} is conditional: expected num_classes of at least 1, got "
-            f"{count!r}. Take a data set with labels, such as digits or mnist."
+            "None. Take a data set with labels, such as digits or mnist."
         )
 
 

@@ -112,15 +112,14 @@ class VAE(LoopedModel):
         self.beta = at_least("beta", beta, 0)
         self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
         self.free_bits = at_least("free_bits", free_bits, 0)
-        self.num_classes = num_classes
-        checks.num_classes(num_classes, type(self))
+        self.num_classes = checks.num_classes(num_classes, type(self))
         self.seed = seed
         tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
         self.trackers = {name: FiniteMean(name) for name in tracked}
         self.set_step(0)
         with networks.initial_weights_of(seed):
             self.prior_part = priors.build(
-                prior, self.latent_size, components, self.image_shape, num_classes
+                prior, self.latent_size, components, self.image_shape, self.num_classes
             )
             self.posterior_part = posteriors.build(
                 posterior, self.latent_size, flow_steps, self.dtype_policy
