@@ -20,6 +20,7 @@ from vae_zoo import errors, runs
 RESULTS = pathlib.Path(__file__).parent / "results"
 ROUNDS = 7
 SECONDS = 2.0
+_PLACES = ("--data_dir", "--output_dir")
 
 
 def interleave(candidates, rounds=ROUNDS, seconds=SECONDS):
@@ -84,7 +85,7 @@ def write(name, figures, smoke=False):
     """
     result = {
         "benchmark": name,
-        "command": "python -m benchmarks " + shlex.join(sys.argv[1:]),
+        "command": _command(sys.argv[1:]),
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": runs.git_commit(),
         "machine": machine(),
@@ -98,6 +99,12 @@ def write(name, figures, smoke=False):
     runs.write_json(RESULTS / f"{name}.json", result)
     print(f"written to {RESULTS / f'{name}.json'}")
     return result
+
+
+def _command(arguments):
+    """Returns the command line, without the places of files, which are those of one machine."""
+    kept = [each for each in arguments if not each.startswith(_PLACES)]
+    return "python -m benchmarks " + shlex.join(kept)
 
 
 def read(path):

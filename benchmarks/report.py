@@ -1,8 +1,13 @@
-"""python -m benchmarks report: RESULTS.md and its plots, from the files under results/ alone."""
+"""python -m benchmarks report: RESULTS.md and its plots, from the files under results/ alone.
+
+README's table of models is written too, from the registry.
+"""
 
 import pathlib
 
 from absl import flags
+
+from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
 
@@ -21,7 +26,21 @@ def run():
     results = [harness.read(path) for path in sorted(harness.RESULTS.glob("*.json"))]
     parts = [_HEAD, *(text for section in _SECTIONS for text in section(results))]
     (ROOT / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
-    print(f"written to {ROOT / 'RESULTS.md'}")
+    readme = ROOT / "README.md"
+    readme.write_text(with_models(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"written to {ROOT / 'RESULTS.md'} and {readme}")
+
+
+def with_models(text):
+    """Returns README's text with the table of the registry's models between its two markers."""
+    before, start, rest = text.partition("<!-- models -->\n")
+    _, end, after = rest.partition("<!-- /models -->")
+    rows = [["name", "what it is", "source", "parameters", "tags"]]
+    for name in registry.model_names():
+        spec = registry.spec(name)
+        tags = ", ".join(spec.tags)
+        rows.append([f"`{name}`", spec.idea, spec.source, f"{spec.parameters:,}", tags])
+    return before + start + _table(rows) + end + after
 
 
 def quality(results):

@@ -1,0 +1,97 @@
+"""The benchmarks: figures with an honest spread, comparisons, a report of what files say."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, flops, harness, report
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def test_interval_of_the_median_holds_it_at_95_percent():
+    assert harness.figure(range(7), "x")["low"] == 0  # of seven values, all of them
+    figure = harness.figure(np.arange(101.0), "x")
+    assert figure["median"] == 50 and figure["low"] == 40 and figure["high"] == 60
+
+
+def test_candidates_take_turns_and_their_first_call_does_not_count():
+    order = []
+
+    def candidate(name):
+        def work():
+            order.append(name)
+            return 10
+
+        return work
+
+    speeds = harness.interleave({"a": candidate("a"), "b": candidate("b")}, 3, seconds=0.0)
+    assert order == ["a", "b"] + ["a", "b"] * 3
+    assert {name: len(values) for name, values in speeds.items()} == {"a": 3, "b": 3}
+
+
+def test_flops_of_dense_layers_are_counted_by_hand(tiny):
+    model = tiny("vae")  # 784 - 16 - 6, 3 - 16 - 784
+    weights = 784 * 16 + 16 * 6 + 3 * 16 + 16 * 784
+    assert flops.decoding_flops(model) == 2 * (3 * 16 + 16 * 784)
+    # Forward, and backward to weights and to inputs; the image needs no gradient.
+    assert flops.training_flops(model) == 2 * (3 * weights - 784 * 16)
+
+
+def test_flops_of_convolutions_are_counted_by_hand(tiny):
+    model = tiny("conv_vae")  # z 3 - 256 - 7 x 7 x 4 - conv 3 x 3 to 4 - 4 x 4 to 4 - 4 x 4 to 1
+    dense = 3 * 256 + 256 * 196
+    convolutions = 49 * 9 * 4 * 4 + 49 * 16 * 4 * 4 + 196 * 16 * 4 * 1
+    assert flops.decoding_flops(model) == 2 * (dense + convolutions)
+
+
+def test_only_what_is_outside_the_spread_has_changed():
+    def rows(speed):
+        return [{"model": "vae", "speed": harness.figure(np.linspace(0.9, 1.1, 7) * speed, "x")}]
+
+    assert list(compare.changes(rows(100.0), rows(110.0))) == []
+    assert list(compare.changes(rows(100.0), rows(50.0))) == ["slower: vae/speed 100.0 -> 50.0 x"]
+    assert next(compare.changes(rows(100.0), rows(150.0))).startswith("faster")
+
+
+def test_compare_says_what_is_no_result(command, tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    result = command("benchmarks", "compare", tmp_path / "a.json", tmp_path / "a.json")
+    assert result.returncode == 2 and "is no result of a benchmark" in result.stderr
+    assert command("benchmarks", "peer").returncode == 2
+    assert "peers" in command("benchmarks").stdout
+
+
+def test_readme_lists_the_registry():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert report.with_models(text) == text, "run: python -m benchmarks report"
+
+
+def test_results_are_what_the_files_say(tmp_path, monkeypatch):
+    """RESULTS.md is the report of the files that lie beside it."""
+    written = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text(encoding="utf-8"))
+    report.run()
+    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, flags",
+    [
+        ("memory", ()),
+        ("quality", ("--models=vae", "--dataset=digits", "--minutes=0.05", "--num_images=8")),
+        ("peers", ("--models=conv_vae", "--precisions=float32")),
+        ("latency", ()),
+    ],
+)
+def test_every_benchmark_runs(name, flags, command, data_dir, tmp_path):
+    if name in ("peers", "latency"):
+        pytest.importorskip("torch", reason="needs the extra `peers`")
+    if name == "quality":
+        flags = (*flags, "--num_samples=2", f"--output_dir={tmp_path}", f"--data_dir={data_dir}")
+    result = command("benchmarks", name, "--smoke", *flags)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "a smoke run, nothing written" in result.stdout
