@@ -485,7 +485,7 @@ def replica_gather(value, axis):
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
-    # A sum of rows and zeros: all_gather does not run inside a compiled step.
+    # A sum of rows and zeros, which XLA compiles; it has no kernel for all_gather.
     mine = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
     rows = tf.tensordot(mine, value, axes=0)  # [replicas, ...]
     rows = context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
