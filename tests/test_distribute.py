@@ -63,7 +63,12 @@ def test_two_processes_train_as_one(name, hidden, command, data_dir, tmp_path):
         np.testing.assert_allclose(one, two, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["vae", "beta_tc_vae", "info_vae"])
+_OF_THE_WHOLE_BATCH = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("beta_tc_vae", "info_vae")
+]
+
+
+@pytest.mark.parametrize("name", ["vae", *_OF_THE_WHOLE_BATCH])
 def test_mirrored_strategy_trains_as_one(name, tmp_path, data_dir):
     """Two logical devices of this machine; the code runs on GPUs alike."""
     code = f"""

@@ -26,7 +26,7 @@ def gather(value, axis):
     count, index = replica()
     if count == 1:
         return value
-    # A sum of rows and zeros: all_gather does not run inside a compiled step.
+    # A sum of rows and zeros, which XLA compiles; it has no kernel for all_gather.
     rows = total(tf.tensordot(tf.one_hot(index, count), value, axes=0))  # [replicas, ...]
     return tf.concat(tf.unstack(rows, count), axis)
 
