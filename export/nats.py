@@ -29,13 +29,14 @@ def measure_nats(model, paths, splits, *, num_images=IMAGES, num_samples=SAMPLES
 
     Returns:
         {format: {"elbo", "nll", "nll_minus_float32", "nll_minus_float32_stderr", "num_images",
-        "num_samples"}}, in nats an image; for a model without `decode` and `encode`, {}.
+        "num_samples"}}, in nats an image; for a model without `decode`, or whose z is not all that
+        an image is decoded from, {}.
     """
-    found = signatures.signatures(model, ("decode", "encode"))
-    if len(found) < 2:
-        return {}
+    found = signatures.signatures(model, ("decode",))
     image = splits.images("test", num_images)
     label = splits.labels("test", num_images) if model.needs_labels else None
+    if not found or model.is_bound or not _one_layer(model, image[:1], label):
+        return {}
     decoders = {
         kind: _Decoder(model, kind, path, found["decode"])
         for kind, path in paths.items()
@@ -43,6 +44,13 @@ def measure_nats(model, paths, splits, *, num_images=IMAGES, num_samples=SAMPLES
     }
     weights, bounds = _log_weights(model, decoders, image, label, num_samples)
     return _figures(weights, bounds, num_samples)
+
+
+def _one_layer(model, image, label):
+    """Returns whether the model has one stochastic layer; tried with one image."""
+    label = None if label is None else label[:1]
+    encoded = model.encode(tf.constant(image), label)
+    return len(model.infer(encoded, label, 1, tf.constant([_SEED, 0], tf.int32))) == 1
 
 
 class _Decoder:

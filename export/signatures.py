@@ -2,12 +2,13 @@
 
     decode(z [N, D])                -> image (the likelihood's mean, in [0, 1]), logits (Bernoulli)
     sample(seed int32 [N, 2])       -> image, z
-    encode(image)                   -> mean, stddev
+    encode(image)                   -> mean, stddev (of the top layer, in a hierarchy)
     reconstruct(image)              -> image
     elbo(image, seed int32 [N, 2])  -> elbo, in nats, [N]
 
-A conditional model takes `label`, int32 [N], in each of them. One row in, one row out: no result
-depends on the batch that it travels in.
+A conditional model takes `label`, int32 [N], in each of them. `z` is what the image was made of:
+for vq_vae the codes, whole numbers as float32 [N, h * w]; for vdm the noise z_1. One row in, one
+row out: no result depends on the batch that it travels in.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,29 @@ from vae_zoo import elbo, errors, noise
 NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
 SAVED_MODEL_ONLY = ("elbo",)
 
-# What a model cannot support, and why: by class, for it and the classes derived from it.
-UNSUPPORTED = {}
+# What a model cannot support, and why: by class, of the model, its prior or its posterior; for it
+# and the classes derived from it.
+UNSUPPORTED = {
+    "Hierarchy": {
+        "decode": "one z does not hold a hierarchy: the layers below the top one have noise of "
+        "their own; sample draws all of them, and gives the top layer's z"
+    },
+    "InverseAutoregressiveFlow": {
+        "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
+        "reconstruct has what stands for them, the base's mean carried through the flow"
+    },
+    "VQVAE": {
+        "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "
+        "sample draws them from the learned prior and gives them as z",
+        "encode": "its posterior is one code for each place, with neither mean nor deviation",
+    },
+    "VDM": {
+        "decode": "an image comes of many denoising steps, not of one z: sample takes them, and "
+        "gives the noise that it starts from as z",
+        "encode": "its posterior is the image with noise, fixed and not learned",
+        "reconstruct": "the noise at time 0 is too weak to change an image",
+    },
+}
 
 _EXAMPLE_SEED = 2026
 
@@ -52,8 +74,9 @@ class Signature(NamedTuple):
 def unsupported(model):
     """Returns {signature: why not} of what a model cannot support."""
     reasons = {}
-    for cls in reversed(type(model).__mro__):
-        reasons.update(UNSUPPORTED.get(cls.__name__, {}))
+    for part in (model.prior_part, model.posterior_part, model):
+        for cls in reversed(type(part).__mro__):
+            reasons.update(UNSUPPORTED.get(cls.__name__, {}))
     return reasons
 
 
@@ -179,7 +202,8 @@ def _decode(model, z, label=None):
 
 
 def _sample(model, seed, label=None):
-    image, z = model.sample(seed, label)
+    with model.fixed_prior(constant=True):  # the weights are final
+        image, z = model.sample(seed, label)
     return {"image": image, "z": z}
 
 
@@ -193,7 +217,8 @@ def _reconstruct(model, image, label=None):
 
 
 def _elbo(model, image, seed, label=None):
-    terms = model.terms({"image": image, "label": label}, seed=seed)
+    with model.fixed_prior(constant=True):
+        terms = model.terms({"image": image, "label": label}, seed=seed)
     return {"elbo": elbo.elbo(terms)}
 
 

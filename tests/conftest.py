@@ -89,6 +89,28 @@ def trained(command, data_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def factor_images():
+    """256 images of 2 x 3 pixels, drawn from two factors and noise."""
+    rng = np.random.default_rng(0)
+    loading = rng.normal(size=(2, 6)) * [[1.5], [0.8]]
+    pixels = rng.normal(size=(256, 2)) @ loading + 0.4 * rng.normal(size=(256, 6)) + 0.5
+    return pixels.reshape(-1, 2, 3, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def linear_gaussian(factor_images):
+    """A model whose log p(x) is known, under a posterior that is not the true one; its images."""
+    from known_models import LinearGaussianVAE, probabilistic_pca
+
+    (loading, mean, scale), _ = probabilistic_pca(factor_images, 2)
+    model = LinearGaussianVAE(factor_images.shape[1:], noise_scale=scale)
+    model.set_exact(loading, mean)
+    kernel, bias = model.posterior_head.get_weights()
+    model.posterior_head.set_weights([0.9 * kernel, bias + 0.2])
+    return model, factor_images[:16]
+
+
+@pytest.fixture(scope="session")
 def exported(command, trained, tmp_path_factory):
     """An export of `trained` by the command, in every format; tests copy it to change it."""
     directory = tmp_path_factory.mktemp("exports") / "export"

@@ -63,7 +63,8 @@ def test_two_processes_train_as_one(name, hidden, command, data_dir, tmp_path):
         np.testing.assert_allclose(one, two, atol=1e-4)
 
 
-def test_mirrored_strategy_trains_as_one(tmp_path, data_dir):
+@pytest.mark.parametrize("name", ["vae", "beta_tc_vae", "info_vae"])
+def test_mirrored_strategy_trains_as_one(name, tmp_path, data_dir):
     """Two logical devices of this machine; the code runs on GPUs alike."""
     code = f"""
 import tensorflow as tf
@@ -76,7 +77,7 @@ sums = []
 for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), training.make_strategy("one")):
     settings = training.Settings(epochs=1)
     with strategy.scope():
-        model = registry.create_model("vae", tiny=True, image_shape=(28, 28, 1))
+        model = registry.create_model({name!r}, tiny=True, image_shape=(28, 28, 1))
         training.compile_model(model, settings, splits.steps_per_epoch)
     directory = {str(tmp_path)!r} + f"/{{strategy.num_replicas_in_sync}}"
     training.train(model, splits, directory, settings, strategy=strategy)

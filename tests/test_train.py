@@ -216,8 +216,8 @@ def kill_while_training(flags, directory, delay, stop=signal.SIGKILL):
 def test_killed_twice_a_training_ends_with_the_same_bits(name, command, data_dir, tmp_path):
     if name not in vae_zoo.model_names():
         pytest.skip(f"{name} is not registered")
-    flags = [f"--model={name}", "--epochs=30", "--ema=0.99", f"--data_dir={data_dir}"]
-    flags += SMALL if name == "vae" else ["--epochs=4", "--report_samples=2"]
+    flags = [f"--model={name}", "--ema=0.99", f"--data_dir={data_dir}"]
+    flags += ["--epochs=30", *SMALL] if name == "vae" else ["--epochs=4", "--report_samples=2"]
     command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'whole'}", check=True)
     delays = random.Random(1)
     for stop in (signal.SIGKILL, signal.SIGTERM):

@@ -9,7 +9,6 @@ import tensorflow as tf
 from vae_zoo import cli, errors
 
 _KEPT = 2  # one to fall back on
-_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, RuntimeError)
 
 
 class Checkpoints:
@@ -44,6 +43,7 @@ class Checkpoints:
         try:
             self._checkpoint.write(str(directory / f"step-{step:010d}"))
         except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError, OSError) as error:
+            self._remove_unfinished(directory)
             if "space" not in str(error) and "quota" not in str(error):
                 raise
             raise cli.no_space(self.directory) from error
@@ -63,7 +63,7 @@ class Checkpoints:
             try:
                 self._checkpoint.read(str(path)).assert_consumed()
                 return True
-            except _UNREADABLE as error:
+            except Exception as error:  # noqa: BLE001 - a damaged file raises anything
                 reason = str(error).splitlines()[0][:120]
                 logging.warning(
                     "checkpoint %s cannot be read (%s): trying the one before", path, reason
@@ -75,7 +75,14 @@ class Checkpoints:
             )
         return False
 
+    @staticmethod
+    def _remove_unfinished(directory):
+        """Frees what a full disk or a kill has left of a checkpoint that was being written."""
+        for part in directory.glob("*_temp"):
+            shutil.rmtree(part, ignore_errors=True)
+
     def _prune(self):
+        self._remove_unfinished(self.directory)
         for path in self.paths()[_KEPT:]:
             for part in self.directory.glob(f"{path.name}.*"):
                 part.unlink()

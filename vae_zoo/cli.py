@@ -10,6 +10,8 @@ A command defines its flags on a FlagValues of its own, so that one process can 
 """
 
 import errno
+import importlib.abc
+import importlib.machinery
 import os
 import sys
 
@@ -27,6 +29,7 @@ def run(command, flag_values=None, argv=None):
         argv: the command line with the program's name first; None is sys.argv.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the libraries' own chatter
+    sys.meta_path.insert(0, _QuietTensorFlow())
     logging.set_verbosity(logging.ERROR)
     flag_values = flags.FLAGS if flag_values is None else flag_values
     argv = sys.argv if argv is None else argv
@@ -42,6 +45,9 @@ def run(command, flag_values=None, argv=None):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _fail(no_space(error.filename))
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "an allocation failed"
+        _fail(f"not enough memory ({reason}). Expected smaller images, batches or data.")
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -74,6 +80,33 @@ def table(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
+
+
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Imports TensorFlow with standard error closed: its libraries log there before any setting.
+
+    The import may happen anywhere in a command, and an error shall still be one line.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: _quietly(load, module)
+        return spec
+
+
+def _quietly(load, module):
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        load(module)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _parse(flag_values, argv):

@@ -48,10 +48,17 @@ def reparameterize(distribution, noise):
 
     Source: Kingma and Welling (2014), section 2.4.
     """
-    if isinstance(distribution, tfd.TransformedDistribution):
+    if hasattr(distribution, "bijector"):
         return distribution.bijector.forward(reparameterize(distribution.distribution, noise))
     normal = distribution.distribution
     return normal.loc + normal.scale * noise
+
+
+def centre(distribution):
+    """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it."""
+    if hasattr(distribution, "bijector"):
+        return distribution.bijector.forward(centre(distribution.distribution))
+    return distribution.mean()
 
 
 def output_channels(likelihood, channels):
@@ -112,7 +119,7 @@ def discretized_logistic_mixture(logits, location, log_scale):
     Args:
         logits: mixture logits, [..., M].
         location: means, [..., M]; 0 is mid-grey, -1 black, 1 white.
-        log_scale: unbounded log scales, [..., M]; 0 is a quarter of the range of levels.
+        log_scale: unbounded log scales, [..., M]; 0 is about 45 of the 256 levels.
 
     Source: Salimans et al. (2017), "PixelCNN++", eq. 2.
     """

@@ -14,11 +14,14 @@ class Latent(NamedTuple):
             hierarchy.
         prior: p(z | ...), a tfd.Distribution, or an object with `log_prob` and `sample`.
         z: the samples, float32 [K, B, ...].
+        features: what the layers below and the likelihood see of this layer and those above it,
+            [K, B, ...], in a hierarchy; else None.
     """
 
     posterior: Any
     prior: Any
     z: tf.Tensor
+    features: Any = None
 
 
 class ElboTerms(NamedTuple):

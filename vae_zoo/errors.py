@@ -1,6 +1,7 @@
 """What a user did wrong, told in one line."""
 
 import difflib
+import math
 
 
 class UserError(ValueError):
@@ -21,3 +22,19 @@ def unknown(kind, name, known):
         f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
     )
     return UserError(f"Unknown {kind} {name!r}. {hint}")
+
+
+def at_least(name, value, least, whole=False):
+    """Returns an argument's value; a UserError names it where it is below `least`.
+
+    Args:
+        name: of the argument.
+        value: what came.
+        least: the smallest value allowed.
+        whole: only whole numbers are; the value returned is an int.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value < math.inf or (whole and int(value) != value):
+        kind = "whole number" if whole else "number"
+        raise UserError(f"{name}={value!r}: expected a {kind} of at least {least}.")
+    return int(value) if whole else value

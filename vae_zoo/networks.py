@@ -5,7 +5,9 @@ z [N, D] -> likelihood parameters [N, H, W, P]. Stacks are built at once and ser
 the model that owns them.
 """
 
+import contextlib
 import math
+import random
 
 import keras
 from keras import layers
@@ -30,7 +32,7 @@ def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
     Raises:
         UserError: for an unknown network, or an image that the stack cannot divide.
     """
-    hidden = _check_hidden(network, hidden)
+    hidden = check_hidden(network, hidden)
     stack = _ENCODERS[network](image_shape, hidden, blocks, dtype)
     encoder = keras.Sequential([layers.Input(image_shape), *stack], name="encoder")
     return encoder
@@ -51,17 +53,61 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
     Raises:
         UserError: for an unknown network, or an image that the stack cannot divide.
     """
-    hidden = _check_hidden(network, hidden)
+    hidden = check_hidden(network, hidden)
     stack = _DECODERS[network](image_shape, outputs, hidden, blocks, dtype)
     return keras.Sequential([layers.Input((latent_size,)), *stack], name="decoder")
 
 
-def build_mlp(inputs, units, outputs, dtype=None, name=None):
+def build_mlp(inputs, units, outputs, dtype=None, name=None, activation="relu"):
     """Returns a built stack [N, inputs] -> [N, outputs] rectified layers of `units` between."""
-    stack = [layers.Dense(n, activation="relu", dtype=dtype) for n in units]
+    stack = [layers.Dense(n, activation=activation, dtype=dtype) for n in units]
     return keras.Sequential(
         [layers.Input((inputs,)), *stack, layers.Dense(outputs, dtype=dtype)], name=name
     )
+
+
+def over_samples(network, inputs, event_rank=1):
+    """Returns network(inputs) for inputs [..., *event] with any leading axes, [..., *outputs].
+
+    Args:
+        network: a layer or stack, [N, *event] -> [N, *outputs].
+        inputs: samples of an image, images, or both.
+        event_rank: how many of the last axes are one input of the network.
+    """
+    shape = keras.ops.shape(inputs)
+    outputs = network(keras.ops.reshape(inputs, (-1, *shape[-event_rank:])))
+    return keras.ops.reshape(outputs, (*shape[:-event_rank], *outputs.shape[1:]))
+
+
+def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
+    """Returns a built resnet image [B, H, W, C] -> map [B, h, w, channels], h, w at most 8.
+
+    Args:
+        image_shape: (H, W, C).
+        channels: of the map.
+        hidden: channels at each resolution.
+        blocks: residual blocks at each resolution.
+        dtype: dtype policy of the layers.
+
+    Raises:
+        UserError: for an image that the stack cannot divide.
+    """
+    *stack, _ = _resnet_encoder(image_shape, hidden, blocks, dtype)
+    head = layers.Conv2D(channels, 1, dtype=dtype)
+    return keras.Sequential([layers.Input(image_shape), *stack, head], name="encoder")
+
+
+def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
+    """Returns a built resnet, flat map [N, h * w * channels] -> parameters [N, H, W, outputs].
+
+    The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
+    """
+    height, width = resolutions(image_shape)[-1]
+    _, _, *stack = _resnet_decoder(image_shape, outputs, hidden, blocks, dtype)
+    top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
+    map_shape = (height, width, channels)
+    start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]
+    return keras.Sequential([*start, *stack], name="decoder")
 
 
 def resolutions(image_shape, stages=None):
@@ -96,18 +142,19 @@ class PreActivationBlock(layers.Layer):
 
     Args:
         channels: channels in and out; a quarter of them between.
+        size: of the convolution in the middle; 1 for maps of 1 x 1.
 
     Source: He et al. (2016), "Identity mappings in deep residual networks", fig. 4e.
     """
 
-    def __init__(self, channels, **kwargs):
+    def __init__(self, channels, size=3, **kwargs):
         super().__init__(**kwargs)
-        self.channels = channels
+        self.channels, self.size = channels, size
         narrow = max(channels // 4, 4)
         policy = self.dtype_policy
         self.convolutions = [
             layers.Conv2D(narrow, 1, dtype=policy),
-            layers.Conv2D(narrow, 3, padding="same", dtype=policy),
+            layers.Conv2D(narrow, size, padding="same", dtype=policy),
             layers.Conv2D(channels, 1, kernel_initializer="zeros", dtype=policy),
         ]
 
@@ -127,7 +174,7 @@ class PreActivationBlock(layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "channels": self.channels}
+        return {**super().get_config(), "channels": self.channels, "size": self.size}
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -173,18 +220,45 @@ class SpaceToDepth(DepthToSpace):
         return batch, height // self.factor, width // self.factor, channels * self.factor**2
 
 
-def _check_hidden(network, hidden):
-    if network not in DEFAULT_HIDDEN:
-        raise errors.unknown("network", network, DEFAULT_HIDDEN)
-    hidden = DEFAULT_HIDDEN[network] if hidden is None else tuple(hidden)
-    if not hidden or not all(isinstance(n, int) and n > 0 for n in hidden):
+@contextlib.contextmanager
+def initial_weights_of(seed):
+    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def check_hidden(network, hidden, defaults=None):
+    """Returns the widths of a network: `hidden`, or the default where it is None.
+
+    Args:
+        network: a key of the defaults.
+        hidden: widths, or None.
+        defaults: {network: widths}; None is DEFAULT_HIDDEN.
+
+    Raises:
+        UserError: for an unknown network, or widths that make none.
+    """
+    defaults = DEFAULT_HIDDEN if defaults is None else defaults
+    if network not in defaults:
+        raise errors.unknown("network", network, defaults)
+    return defaults[network] if hidden is None else check_widths("hidden", hidden)
+
+
+def check_widths(name, widths):
+    """Returns the widths of a stack as a tuple; a UserError names an argument that is none."""
+    listed = isinstance(widths, (tuple, list)) and len(widths) > 0
+    if not listed or not all(type(n) is int and n > 0 for n in widths):
         raise errors.UserError(
-            f"hidden={hidden!r}: expected a positive whole number for each layer: (500, 500)."
+            f"{name}={widths!r}: expected a positive whole number for each layer: (500, 500)."
         )
-    return hidden
+    return tuple(widths)
 
 
-def _stage_channels(hidden, stages):
+def stage_channels(hidden, stages):
     """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
     return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]
 
@@ -211,11 +285,20 @@ def _conv(kind, channels, dtype, size=4, stride=2, activation="relu"):
     return kind(channels, size, strides=stride, padding="same", activation=activation, dtype=dtype)
 
 
+def _narrow(channels):
+    """Returns the channels of the smallest map where a dense layer meets it.
+
+    All of them would put most of the model's weights, and of a decoder's latency, in that layer.
+    """
+    return max(channels[-1] // 4, 4)
+
+
 def _conv_encoder(image_shape, hidden, blocks, dtype):
     del blocks
-    stages = len(resolutions(image_shape)) - 1
+    channels = stage_channels(hidden, len(resolutions(image_shape)) - 1)
     return [
-        *(_conv(layers.Conv2D, n, dtype) for n in _stage_channels(hidden, stages)),
+        *(_conv(layers.Conv2D, n, dtype) for n in channels),
+        _conv(layers.Conv2D, _narrow(channels), dtype, size=3, stride=1),
         layers.Flatten(dtype=dtype),
         layers.Dense(256, activation="relu", dtype=dtype),
     ]
@@ -224,12 +307,13 @@ def _conv_encoder(image_shape, hidden, blocks, dtype):
 def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
     del blocks
     sizes = resolutions(image_shape)
-    channels = _stage_channels(hidden, len(sizes) - 1)[::-1]
-    smallest = (*sizes[-1], channels[0])
+    channels = stage_channels(hidden, len(sizes) - 1)[::-1]
+    smallest = (*sizes[-1], _narrow(channels[::-1]))
     return [
         layers.Dense(256, activation="relu", dtype=dtype),
         layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
         layers.Reshape(smallest, dtype=dtype),
+        _conv(layers.Conv2D, channels[0], dtype, size=3, stride=1),
         *(_conv(layers.Conv2DTranspose, n, dtype) for n in channels[1:]),
         _conv(layers.Conv2DTranspose, outputs, dtype, activation=None),
     ]
@@ -244,7 +328,7 @@ def _factors(image_shape):
 def _resnet_encoder(image_shape, hidden, blocks, dtype):
     factors = _factors(image_shape)
     stack = []
-    for stage, channels in enumerate(_stage_channels(hidden, len(factors))):
+    for stage, channels in enumerate(stage_channels(hidden, len(factors))):
         stack += [
             SpaceToDepth(factors[stage], dtype=dtype),
             layers.Conv2D(channels, 1 if stage else 3, padding="same", dtype=dtype),
@@ -255,7 +339,7 @@ def _resnet_encoder(image_shape, hidden, blocks, dtype):
 
 def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
     factors = _factors(image_shape)[::-1]
-    channels = _stage_channels(hidden, len(factors))[::-1]
+    channels = stage_channels(hidden, len(factors))[::-1]
     smallest = (*resolutions(image_shape)[-1], channels[0])
     stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
     for stage, (here, above) in enumerate(zip(channels, [*channels[1:], outputs], strict=True)):

@@ -15,6 +15,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from vae_zoo import replicas
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _STREAMS = 4096  # streams a step: layers of a hierarchy, codes of a sampler
@@ -111,10 +113,14 @@ def normal(seed, shape, stream=0):
     """
     size = math.prod(shape)
     first, second = _random_words(seed, (size + 1) // 2, stream)
+    return tf.reshape(_box_muller(first, second)[:, :size], [-1, *shape])
+
+
+def _box_muller(first, second):
+    """Returns the normals of pairs of words, [..., n] each: [..., 2 n]."""
     radius = tf.sqrt(-2.0 * tf.math.log(1.0 - _unit_interval(first)))
     angle = (2.0 * np.pi) * _unit_interval(second)
-    pair = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)
-    return tf.reshape(pair[:, :size], [-1, *shape])
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
 
 
 def standard_normal(seed, num_samples, batch_size, shape, stream=0):
@@ -140,31 +146,62 @@ def standard_normal(seed, num_samples, batch_size, shape, stream=0):
 
 def philox_normal(seed, leading, batch_size, shape, stream=0):
     """Returns [*leading, B, *shape] normals of one key, drawn for the global batch and sliced."""
-    replicas, replica = _replica()
-    draws = tf.random.stateless_normal(
-        [*leading, batch_size * replicas, *shape], _philox_key(seed, stream), alg="philox"
-    )
-    start = [0] * len(leading) + [replica * batch_size] + [0] * len(shape)
-    return draws if replicas == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
+    count, index = replicas.replica()
+    whole = [*leading, batch_size * count, *shape]
+    size = tf.reduce_prod(whole)
+    first, second = tf.unstack(_philox_words(seed, stream, [2, (size + 1) // 2]))
+    draws = tf.reshape(_box_muller(first, second)[:size], whole)
+    start = [0] * len(leading) + [index * batch_size] + [0] * len(shape)
+    return draws if count == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
 
 
 def philox_uniform(seed, batch_size, shape=(), stream=0):
     """Returns [B, *shape] uniforms in [0, 1) of one key, drawn for the global batch and sliced."""
-    replicas, replica = _replica()
-    draws = tf.random.stateless_uniform(
-        [batch_size * replicas, *shape], _philox_key(seed, stream), alg="philox"
-    )
-    start = [replica * batch_size] + [0] * len(shape)
-    return draws if replicas == 1 else tf.slice(draws, start, [batch_size, *shape])
+    count, index = replicas.replica()
+    draws = _unit_interval(_philox_words(seed, stream, [batch_size * count, *shape]))
+    start = [index * batch_size] + [0] * len(shape)
+    return draws if count == 1 else tf.slice(draws, start, [batch_size, *shape])
+
+
+def shared_uniform(seed, shape, stream=0):
+    """Returns uniforms in [0, 1) of one key, float32 [*shape], the same on every replica."""
+    return _unit_interval(_philox_words(seed, stream, shape))
+
+
+def spread_uniform(seed, num_samples, batch_size, stream=0):
+    """Returns numbers uniform on [0, 1), evenly spread over a batch that has one key.
+
+    One draw shifts an even grid over the global batch, so that its mean over images varies little
+    and yet each number is uniform by itself.
+
+    Args:
+        seed: int32 [2], one key for the whole (global) batch; or int32 [batch_size, 2], one key
+            for each image, whose numbers are then independent.
+        num_samples: K, numbers an image.
+        batch_size: B, images on this replica.
+        stream: the use that is made of them; streams are independent.
+
+    Returns:
+        float32 [K, B].
+
+    Source: Kingma et al. (2021), appendix I.1.
+    """
+    seed = tf.convert_to_tensor(seed, tf.int32)
+    if seed.shape.rank == 2:
+        return tf.transpose(uniform(seed, [num_samples], stream))
+    count, index = replicas.replica()
+    shift = shared_uniform(seed, [num_samples, 1], stream)
+    row = tf.range(batch_size) + index * batch_size
+    grid = tf.cast(row, tf.float32) / tf.cast(batch_size * count, tf.float32)  # [B]
+    return tf.math.floormod(shift + grid, 1.0)
+
+
+def _philox_words(seed, stream, shape):
+    """Returns random words as int32: XLA makes other floats of a key, but the same integers."""
+    key = _philox_key(seed, stream)
+    return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg="philox")
 
 
 def _philox_key(seed, stream):
     run, step = tf.unstack(tf.cast(seed, tf.int64))
     return tf.stack([run, step * _STREAMS + stream])
-
-
-def _replica():
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return 1, 0
-    return context.num_replicas_in_sync, context.replica_id_in_sync_group

@@ -17,8 +17,8 @@ class GuardedAdam(keras.optimizers.Adam):
     Args:
         skip_norm: the global gradient norm beyond which a step is skipped; None: only what is
             not finite.
-        **kwargs: of keras.optimizers.Adam. With `use_ema`, `ema_momentum` is reached gradually:
-            min(ema_momentum, (1 + t) / (10 + t)) after t steps.
+        **kwargs: of keras.optimizers.Adam, `amsgrad` excepted. With `use_ema`, `ema_momentum` is
+            reached gradually: min(ema_momentum, (1 + t) / (10 + t)) after t steps.
     """
 
     def __init__(self, learning_rate=1e-3, *, skip_norm=None, **kwargs):
@@ -37,12 +37,35 @@ class GuardedAdam(keras.optimizers.Adam):
     def get_config(self):
         return {**super().get_config(), "skip_norm": self.skip_norm}
 
+    def count_skipped(self):
+        """Says that a step was skipped."""
+        self.skipped.assign_add(1)
+        self.skipped_in_a_row.assign_add(1)
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         variables = [getattr(v, "value", v) for v in trainable_variables]
         grads_and_vars = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
         good = self._is_good([gradient for gradient, _ in grads_and_vars])
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._guarded_update, self._distribution_strategy, grads_and_vars, learning_rate, good
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Adam's step in TensorFlow's fused kernel: Keras's own is a dozen passes over memory."""
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+        step = tf.cast(self.iterations.value + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
         )
 
     def _is_good(self, gradients):
@@ -60,8 +83,7 @@ class GuardedAdam(keras.optimizers.Adam):
             return tf.constant(0)
 
         def skip():
-            self.skipped.assign_add(1)
-            self.skipped_in_a_row.assign_add(1)
+            self.count_skipped()
             return tf.constant(0)
 
         tf.cond(good, update, skip)
@@ -74,10 +96,23 @@ class GuardedAdam(keras.optimizers.Adam):
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
-            average.assign(average + (1.0 - momentum) * (variable - average))
+            # average += (1 - momentum) * (variable - average), in one pass.
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=average.value.handle, alpha=1.0 - momentum, delta=average - variable
+            )
 
     def finalize_variable_values(self, var_list):
         """Leaves the raw weights in place at the end of `fit`."""
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class GuardedLossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling, for float16: a step that overflows counts as skipped, and as a step."""
+
+    def _stateful_handle_non_finite_grads(self):
+        super()._stateful_handle_non_finite_grads()
+        self.inner_optimizer.count_skipped()
+        self.inner_optimizer.iterations.assign_add(1)
 
 
 def guard(optimizer):

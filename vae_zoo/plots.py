@@ -95,12 +95,10 @@ def curves(path, rows):
     Args:
         path: the PNG file.
         rows: dicts of metrics.csv; "val_..." is drawn beside its training figure, and
-            "val_rate_0", "val_rate_1", ... (or "rate_0", ...) are the rates of the layers.
+            "val_rate_1", "val_rate_2", ... are the rates of the layers, top first.
     """
     last = rows[-1]
-    layers = [n for n in last if n.startswith("val_rate_")] or [
-        n for n in last if n.startswith("rate_")
-    ]
+    layers = [name for name in last if name.startswith("val_rate_")]
     panels = [("elbo", "ELBO (nats)"), ("rate", "rate (nats)"), ("distortion", "distortion (nats)")]
     panels = [panel for panel in panels if panel[0] in last]
     figure, axes = _panels(len(panels) + bool(layers) + 1)
@@ -110,7 +108,7 @@ def curves(path, rows):
         _curve(
             axes[len(panels)],
             rows,
-            {f"layer {i}": name for i, name in enumerate(layers)},
+            {f"layer {name.removeprefix('val_rate_')}": name for name in layers},
             "rate of a layer (nats)",
         )
     _curve(axes[-1], rows, {"": "images_per_second"}, "images a second")
@@ -145,8 +143,8 @@ def rates_by_layer(path, histories):
     for i, (name, rates) in enumerate(histories.items()):
         axis.bar(np.arange(len(rates)) + i * width, rates, width, align="edge", label=name)
     most = max(map(len, histories.values()))
-    axis.set_xticks(np.arange(most) + 0.4, [str(layer) for layer in range(most)])
-    axis.set(xlabel="layer, the top one is 0", ylabel="rate (nats)")
+    axis.set_xticks(np.arange(most) + 0.4, [str(layer + 1) for layer in range(most)])
+    axis.set(xlabel="layer, the top one is 1", ylabel="rate (nats)")
     axis.legend(frameon=False)
     _save(figure, path)
 

@@ -50,7 +50,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with strided convolutions",
         "Kingma and Welling 2014; Radford et al. 2016",
-        1_700_609,
+        512_545,
         ("conv",),
     ),
     "resnet_vae": ModelSpec(
@@ -68,8 +68,114 @@ MODELS = {
         _TINY_CONV,
         "The VAE with the rate weighed by beta, for disentangled latents",
         "Higgins et al. 2017",
-        1_683_669,
+        495_605,
         ("conv", "disentanglement"),
+    ),
+    "cvae": ModelSpec(
+        "vae_zoo.models.cvae:CVAE",
+        {"network": "conv", "latent_size": 32},
+        _TINY_CONV,
+        "The conditional VAE: images of the class that one asks for",
+        "Sohn et al. 2015",
+        523_457,
+        ("conv", "conditional"),
+    ),
+    "vamp_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 32, "prior": "vamp"},
+        {**_TINY_CONV, "components": 7},
+        "The VAE whose prior is the mean of the posteriors at learned pseudo-inputs",
+        "Tomczak and Welling 2018",
+        904_545,
+        ("conv", "prior"),
+    ),
+    "iaf_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 32, "posterior": "iaf"},
+        {**_TINY_CONV, "flow_steps": 2},
+        "The VAE with an inverse autoregressive flow as posterior",
+        "Kingma et al. 2016",
+        735_329,
+        ("conv", "flow"),
+    ),
+    "hvae": ModelSpec(
+        "vae_zoo.models.hvae:HVAE",
+        {"network": "mlp", "hidden": (200, 200), "latent_size": 50},
+        {**_TINY_MLP, "lower_size": 4, "between": (8,)},
+        "Two stochastic layers, the lower one given the upper",
+        "Burda et al. 2016 (L=2); Tomczak and Welling 2018",
+        556_284,
+        ("mlp", "hierarchy"),
+    ),
+    "ladder_vae": ModelSpec(
+        "vae_zoo.models.ladder:LadderVAE",
+        {},
+        {"latent_size": 3, "hidden": (8, 8), "blocks": 1, "num_layers": 3, "latent_channels": 2},
+        "Many stochastic layers, their posteriors weighted with their priors by precision",
+        "Sonderby et al. 2016",
+        789_316,
+        ("conv", "hierarchy"),
+    ),
+    "iwae": ModelSpec(
+        "vae_zoo.models.iwae:IWAE",
+        {"network": "mlp", "latent_size": 40, "num_samples": 5},
+        {**_TINY_MLP, "num_samples": 3},
+        "The VAE trained on the importance weighted bound of K samples; dreg gradients",
+        "Burda et al. 2016; Tucker et al. 2019",
+        1_346_864,
+        ("mlp", "bound"),
+    ),
+    "beta_tc_vae": ModelSpec(
+        "vae_zoo.models.beta_tc:BetaTCVAE",
+        {"network": "conv", "latent_size": 10},
+        _TINY_CONV,
+        "The VAE with a penalty on the total correlation, estimated from the minibatch",
+        "Chen et al. 2018",
+        495_605,
+        ("conv", "disentanglement"),
+    ),
+    "factor_vae": ModelSpec(
+        "vae_zoo.models.factor:FactorVAE",
+        {"network": "conv", "latent_size": 10},
+        {**_TINY_CONV, "discriminator_hidden": (16, 16)},
+        "The VAE with a penalty on the total correlation, from a discriminator",
+        "Kim and Mnih 2018",
+        495_605,
+        ("conv", "disentanglement"),
+    ),
+    "info_vae": ModelSpec(
+        "vae_zoo.models.info:InfoVAE",
+        {"network": "conv", "latent_size": 10},
+        _TINY_CONV,
+        "The VAE with a penalty on the discrepancy of latents and prior; MMD-VAE, WAE-MMD",
+        "Zhao et al. 2019; Tolstikhin et al. 2018",
+        495_605,
+        ("conv", "mmd"),
+    ),
+    "vq_vae": ModelSpec(
+        "vae_zoo.models.vq:VQVAE",
+        {"blocks": 2},
+        {
+            "latent_size": 3,
+            "hidden": (8, 8),
+            "blocks": 1,
+            "codebook_size": 8,
+            "prior_width": 8,
+            "prior_depth": 1,
+        },
+        "Codes of a learned codebook, with an autoregressive prior trained jointly",
+        "van den Oord et al. 2017",
+        297_248,
+        ("resnet", "discrete", "autoregressive", "bound"),
+    ),
+    "vdm": ModelSpec(
+        "vae_zoo.models.vdm:VDM",
+        {},
+        {"hidden": (8, 8), "sample_steps": 4},
+        "Variational diffusion: infinitely many layers of noise, a learned schedule",
+        "Kingma et al. 2021",
+        296_246,
+        ("unet", "diffusion", "hierarchy", "bound"),
     ),
 }
 
@@ -122,6 +228,8 @@ def constructor_arguments(cls):
     for base in cls.__mro__:
         if base.__module__.startswith("keras."):
             break
+        if "__init__" not in vars(base):
+            continue
         parameters = inspect.signature(base.__init__).parameters.values()
         names |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name != "self"}
     return names

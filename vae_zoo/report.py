@@ -49,6 +49,7 @@ def test_figures(model, splits, config, *, num_images, num_samples, progress=Non
         model, images, labels, num_samples=num_samples, seed=seed, progress=progress
     )
     figures = likelihood_figures(evaluation, config)
+    figures |= model.figures()
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
@@ -91,7 +92,7 @@ def draw(directory, model, splits, seed):
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
         plots.interpolations(directory / "interpolations.png", paths)
-    if model.latent_size == 2 and paths is not None:
+    if model.latent_size == 2 and model.prior_name == "standard" and paths is not None:
         plots.manifold(directory / "manifold.png", model)
     history = runs.read_rows(directory / runs.METRICS)
     if history:
@@ -133,13 +134,19 @@ def likelihood_line(report):
             f"Cross-entropy on grey values (BCE, not a likelihood): {report['bce']:.2f} nats, "
             f"rate {report['rate']:.2f} ({source})"
         )
-    parts = f"rate {report['rate']:.2f}, distortion {report['distortion']:.2f}"
+    parts = f"rate {report['rate']:.2f}{_layers(report)}, distortion {report['distortion']:.2f}"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
     return (
         f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
         f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
     )
+
+
+def _layers(report):
+    """Returns the rate of each layer of a hierarchy, top first, as words."""
+    rates = report.get("rate_per_layer")
+    return f" = {' + '.join(f'{rate:.2f}' for rate in rates)} from the top down" if rates else ""
 
 
 def _property_line(report):
@@ -163,10 +170,16 @@ def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
         f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
-        f"{report['active_units']} active units; {report['skipped']} steps skipped, "
+        f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
     )
+
+
+def _use_of_latents(report):
+    if "codebook_perplexity" in report:
+        return f"codebook perplexity {report['codebook_perplexity']:.1f}"
+    return f"{report.get('active_units', 'no')} active units"
 
 
 def _warnings(outcome):

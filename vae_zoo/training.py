@@ -1,8 +1,9 @@
 """Training: Keras's `fit` from any step, and what a run needs around it.
 
-Every epoch ends with the ELBO of validation images, with averaged weights where the optimizer
-averages them; the best weights so far are kept. A checkpoint holds all of the state (weights,
-moments, averages, step, metrics, best score), so that a resumed run is the uninterrupted one.
+Every epoch ends with the bound of validation images (the ELBO, or what else the model trains),
+with averaged weights where the optimizer averages them; the best weights so far are kept. A
+checkpoint holds all of the state (weights, moments, averages, step, metrics, best score), so that
+a resumed run is the uninterrupted one.
 """
 
 import pathlib
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors, optimizers, progress, runs
+from vae_zoo import elbo, errors, optimizers, progress, runs
 from vae_zoo.checkpoints import Checkpoints
 
 SCHEDULES = ("constant", "cosine")
@@ -107,9 +108,12 @@ def compile_model(model, settings, steps_per_epoch):
         total = max(1, settings.epochs * steps_per_epoch)
         rate = keras.optimizers.schedules.CosineDecay(rate, total)
     averaging = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
+    optimizer = optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging)
+    if model.dtype_policy.name == "mixed_float16":
+        optimizer = optimizers.GuardedLossScale(optimizer)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     model.compile(
-        optimizer=optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging),
+        optimizer=optimizer,
         # XLA makes convolutions slower on a CPU.
         jit_compile=on_gpu if settings.jit == "auto" else settings.jit == "on",
         steps_per_execution=min(50 if on_gpu else 20, steps_per_epoch),
@@ -166,7 +170,7 @@ class _Session(keras.callbacks.Callback):
         self.directory, self.chief = directory, chief
         names = ("epochs_done", "best_epoch", "restarts")
         self.counts = {name: tf.Variable(0, dtype=tf.int64) for name in names}
-        self.best_elbo = tf.Variable(-np.inf, dtype=tf.float64)
+        self.best_bound = tf.Variable(-np.inf, dtype=tf.float64)
         self.clocks = {
             name: tf.Variable(0.0, dtype=tf.float64) for name in ("wall", "cpu", "steady", "images")
         }
@@ -177,7 +181,7 @@ class _Session(keras.callbacks.Callback):
                 "optimizer": model.optimizer,
                 "metrics": list(model.metrics),
                 "counts": self.counts,
-                "best_elbo": self.best_elbo,
+                "best_bound": self.best_bound,
                 "clocks": self.clocks,
             },
             chief,
@@ -245,8 +249,9 @@ class _Session(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         validation = self.validate()
         self._tick()
-        if validation["elbo"] > self.best_elbo.numpy() or epoch == 0:
-            self.best_elbo.assign(validation["elbo"])
+        bound = validation.get("bound", validation["elbo"])
+        if bound > self.best_bound.numpy() or epoch == 0:
+            self.best_bound.assign(bound)
             self.counts["best_epoch"].assign(epoch + 1)
             if self.chief:
                 self._keep_best()
@@ -270,9 +275,12 @@ class _Session(keras.callbacks.Callback):
             self.checkpoints.save(step)
             self.saved_at = time.monotonic()
 
+    def _guards(self):
+        found = [optimizers.guard(optimizer) for optimizer in self.trained.optimizers]
+        return [guard for guard in found if guard is not None]
+
     def _bad_steps(self):
-        guard = optimizers.guard(self.trained.optimizer)
-        return int(guard.skipped_in_a_row.numpy()) if guard is not None else 0
+        return max((int(guard.skipped_in_a_row.numpy()) for guard in self._guards()), default=0)
 
     def _restart_if_lost(self):
         """Restores the last good weights after many bad steps; step, data and noise go on."""
@@ -285,17 +293,18 @@ class _Session(keras.callbacks.Callback):
                 f"was again not finite, or beyond skip_norm={self.settings.skip_norm}, for "
                 f"{_BAD_STEPS} steps. Lower --learning_rate, or take --precision=float32."
             )
-        guard = optimizers.guard(self.trained.optimizer)
-        ahead = [self.trained.optimizer.iterations, guard.skipped, *self._own_variables()]
+        skipped = [guard.skipped for guard in self._guards()]
+        ahead = [self.trained.optimizer.iterations, *skipped, *self._own_variables()]
         values = [variable.numpy() for variable in ahead]
         self.checkpoints.restore()
         for variable, value in zip(ahead, values, strict=True):
             variable.assign(value)
-        guard.skipped_in_a_row.assign(0)
+        for guard in self._guards():
+            guard.skipped_in_a_row.assign(0)
         self.counts["restarts"].assign(restarts)
 
     def _own_variables(self):
-        return [*self.counts.values(), self.best_elbo, *self.clocks.values()]
+        return [*self.counts.values(), self.best_bound, *self.clocks.values()]
 
     def _keep_best(self):
         path = self.directory / runs.CHECKPOINTS / runs.BEST
@@ -328,8 +337,7 @@ class _Session(keras.callbacks.Callback):
         return float(self.clocks["images"].numpy() / seconds) if seconds else 0.0
 
     def _skipped(self):
-        guard = optimizers.guard(self.trained.optimizer)
-        return int(guard.skipped.numpy()) if guard is not None else 0
+        return sum(int(guard.skipped.numpy()) for guard in self._guards())
 
     def finish(self):
         """Saves the last state, loads the best weights, and returns the Outcome."""
@@ -386,7 +394,11 @@ def _validation(model, splits):
     @tf.function(reduce_retracing=True)
     def sums(batch):
         terms = model(batch, training=False)
-        return -tf.reduce_sum(terms.log_likelihood), tf.reduce_sum(terms.rate, axis=[0, 1])
+        return (
+            -tf.reduce_sum(tf.reduce_mean(terms.log_likelihood, axis=1)),
+            tf.reduce_sum(tf.reduce_mean(terms.rate, axis=1), axis=0),
+            tf.reduce_sum(model.bound(elbo.log_weights(terms))),
+        )
 
     def validate():
         with optimizers.averaged(model):
@@ -395,6 +407,8 @@ def _validation(model, splits):
         rates = sum(part[1].numpy().astype(np.float64) for part in parts) / count  # [L]
         figures = {"elbo": -distortion - float(rates.sum()), "rate": float(rates.sum())}
         figures["distortion"] = distortion
+        if model.training_samples > 1:
+            figures["bound"] = sum(float(part[2]) for part in parts) / count
         if len(rates) > 1:
             figures |= {f"rate_{i + 1}": float(rate) for i, rate in enumerate(rates)}
         return figures

@@ -7,16 +7,17 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 `evaluate`, loss scaling and metrics are Keras's own.
 """
 
-import contextlib
 import inspect
-import random
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, networks, noise
+from vae_zoo import checks, distributions, errors, networks, noise, posteriors, priors, replicas
 from vae_zoo.elbo import ElboTerms, Latent, log_weights
+from vae_zoo.errors import at_least
+from vae_zoo.loop import FiniteMean, LoopedModel
 
 tfd = tfp.distributions
 
@@ -24,21 +25,8 @@ _EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training 
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class FiniteMean(keras.metrics.Mean):
-    """Mean over the values that are finite: one bad step does not spoil an epoch's figures."""
-
-    def update_state(self, values, sample_weight=None):
-        values = tf.cast(values, tf.float32)
-        finite = tf.math.is_finite(values)
-        weight = tf.cast(finite, tf.float32)
-        if sample_weight is not None:
-            weight *= tf.cast(sample_weight, tf.float32)
-        return super().update_state(tf.where(finite, values, 0.0), weight)
-
-
-@keras.saving.register_keras_serializable("vae_zoo")
-class VAE(keras.Model):
-    """Variational autoencoder with a diagonal normal posterior and an N(0, 1) prior.
+class VAE(LoopedModel):
+    """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
 
@@ -49,6 +37,10 @@ class VAE(keras.Model):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
+        prior: "standard", "vamp" or "mixture"; see vae_zoo.priors.
+        components: of a mixture prior; pseudo-inputs of vamp.
+        posterior: "normal" or "iaf"; see vae_zoo.posteriors.
+        flow_steps: autoregressive steps of iaf.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
@@ -70,7 +62,12 @@ class VAE(keras.Model):
     needs_labels = False  # a conditional model says True
     is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
     decodes_z = True  # False where no one flat z [D] decodes to an image
-    analytic_kl = True  # False where KL(q || p) has no closed form
+    analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
+    # Parts that it combines with; a subclass says its own, see checks.parts.
+    combines = {"prior": ("standard", "vamp", "mixture"), "posterior": ("normal", "iaf")}
+    training_samples = 1  # K, samples an image of the bound that is trained
+    analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
+    has_penalty = False  # True: `penalty` is no zero, and is tracked
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls, *args, **kwargs)
@@ -93,6 +90,10 @@ class VAE(keras.Model):
         network="mlp",
         hidden=None,
         blocks=2,
+        prior="standard",
+        components=500,
+        posterior="normal",
+        flow_steps=4,
         beta=1.0,
         warmup_steps=0,
         free_bits=0.0,
@@ -102,33 +103,40 @@ class VAE(keras.Model):
     ):
         # Images keep their 8 bits: the layers cast, not the model.
         super().__init__(autocast=False, **kwargs)
-        self.image_shape = _check_image_shape(image_shape)
-        self.latent_size = _at_least("latent_size", latent_size, 1)
-        self.likelihood_name = likelihood
-        self.network, self.hidden, self.blocks = network, hidden, _at_least("blocks", blocks, 0)
-        self.beta = _at_least("beta", beta, 0)
-        self.warmup_steps = _at_least("warmup_steps", warmup_steps, 0)
-        self.free_bits = _at_least("free_bits", free_bits, 0)
-        self.num_classes = num_classes
-        if self.needs_labels and not num_classes:
-            raise errors.UserError(
-                f"{type(self).__name__} is conditional: expected num_classes of at least 1, got "
-                f"{num_classes!r}. Take a data set with labels, such as digits or mnist."
-            )
+        checks.parts(type(self), network=network, prior=prior, posterior=posterior)
+        self.image_shape = checks.image_shape(image_shape)
+        self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
+        self.likelihood_name, self.prior_name, self.posterior_name = likelihood, prior, posterior
+        self.network, self.hidden = network, hidden
+        self.blocks = at_least("blocks", blocks, 0, whole=True)
+        self.beta = at_least("beta", beta, 0)
+        self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
+        self.free_bits = at_least("free_bits", free_bits, 0)
+        self.num_classes = checks.num_classes(num_classes, type(self))
         self.seed = seed
-        self.trackers = {name: FiniteMean(name) for name in ("elbo", "rate", "distortion")}
-        self.steps_per_epoch = None  # set where an endless data set is cut into epochs
+        tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
+        self.trackers = {name: FiniteMean(name) for name in tracked}
         self.set_step(0)
-        with _initial_weights_of(seed):
+        with networks.initial_weights_of(seed):
+            self.prior_part = priors.build(
+                prior, self.latent_size, components, self.image_shape, self.num_classes
+            )
+            self.posterior_part = posteriors.build(
+                posterior, self.latent_size, flow_steps, self.dtype_policy
+            )
             self.build_networks()
+        parts = (self.prior_part, self.posterior_part)
+        self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
         self.built = True
 
     # What a model replaces.
 
     def build_networks(self):
-        """Builds every layer of the model; called once, by the constructor."""
+        """Builds every layer of the model but the parts'; called once, by the constructor."""
         self.encoder = self.build_encoder()
-        self.posterior_head = self.build_head(self.encoder.output_shape[-1], 2 * self.latent_size)
+        self.posterior_head = self.build_head(
+            self.encoder.output_shape[-1], self.posterior_part.parameters
+        )
         self.decoder = self.build_decoder(self.latent_size)
 
     def encode(self, image, label=None):
@@ -138,12 +146,11 @@ class VAE(keras.Model):
 
     def posterior_of(self, encoded):
         """Returns q(z | x), batch [B], from `encode`'s result."""
-        return distributions.diagonal_normal(encoded)
+        return self.posterior_part.distribution(encoded)
 
     def prior(self, label=None):
         """Returns p(z), or p(z | y) of a model that learns it; event shape [D]."""
-        del label
-        return distributions.standard_normal([self.latent_size])
+        return self.prior_part.distribution(self.posterior, label)
 
     def likelihood(self, z, label=None):
         """Returns p(x | z) over images for z [..., D] (and labels [B] in a conditional model)."""
@@ -174,10 +181,19 @@ class VAE(keras.Model):
             return tfd.kl_divergence(latent.posterior, latent.prior)
         return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
 
-    def penalty(self, latents):
-        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B]."""
-        del latents
+    def penalty(self, latents, seed):
+        """Returns what the training objective adds, in nats, a scalar, [B] or [K, B].
+
+        Args:
+            latents: the Latents of the batch.
+            seed: the batch's noise key, for streams that `infer` does not take.
+        """
+        del latents, seed
         return tf.zeros([])
+
+    def bound(self, weights):
+        """Returns the bound that is trained, [B], of log p(x, z) - log q(z | x), [B, K]."""
+        return tf.reduce_mean(weights, axis=1)
 
     def objective(self, terms, latents, kl_weight=1.0):
         """Returns what is minimised, [B]: the negative ELBO with beta, free bits and the penalty.
@@ -188,14 +204,25 @@ class VAE(keras.Model):
             kl_weight: warm-up's factor of the rate.
         """
         del latents
-        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
-        return tf.reduce_mean(rate + terms.penalty - terms.log_likelihood, axis=1)
+        return -self.bound(self.charged_weights(terms, kl_weight))
+
+    def figures(self):
+        """Returns {name: number} of what a run's report says beside the bound."""
+        return {}
 
     # What every model has.
 
     def posterior(self, image, label=None):
         """Returns q(z | x) for images [B, H, W, C], a distribution of batch [B], event [D]."""
-        return self.posterior_of(self.encode(image, label))
+        return self.posterior_of(self.encode(image, self.check_label(label)))
+
+    def fixed_prior(self, constant=False):
+        """Returns a context that computes the prior once, for many batches of unchanged weights.
+
+        Args:
+            constant: compute it outside of the graph that is being traced, such as an export's.
+        """
+        return self.prior_part.computed_once(self.posterior, constant)
 
     def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
         """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
@@ -217,7 +244,7 @@ class VAE(keras.Model):
         terms = ElboTerms(
             log_likelihood=tf.transpose(log_likelihood),
             rate=tf.stack([_batch_major(rate, log_likelihood) for rate in rates], axis=-1),
-            penalty=_batch_major(self.penalty(latents), log_likelihood),
+            penalty=_batch_major(self.penalty(latents, seed), log_likelihood),
             loss=None,
         )
         return terms._replace(loss=self.objective(terms, latents, kl_weight))
@@ -226,10 +253,19 @@ class VAE(keras.Model):
         """Returns log p(x | z) of the lowest Latent's samples, in nats, [K, B]."""
         return self.likelihood(latents[-1].z, label).log_prob(image)
 
-    def call(self, inputs, training=None):
-        step = self._step() if training else _EVALUATION_STEP
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-        return self.terms(inputs, seed=seed, kl_weight=self.kl_weight() if training else 1.0)
+    def call(self, inputs, training=None, encoded=None):
+        return self.terms(
+            inputs,
+            num_samples=self.training_samples,
+            analytic=self.analytic_training,
+            seed=self.noise_key(self._step() if training else _EVALUATION_STEP),
+            encoded=encoded,
+            kl_weight=self.kl_weight() if training else 1.0,
+        )
+
+    def noise_key(self, step):
+        """Returns the key of all noise of a training step, int32 [2]."""
+        return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
 
     def kl_weight(self):
         """Returns warm-up's factor of the rate at this step, in [0, 1]."""
@@ -241,8 +277,13 @@ class VAE(keras.Model):
         """Returns the rate that the objective charges, [B, K]: each layer's, less its free bits."""
         if not self.free_bits:
             return tf.reduce_sum(rate, axis=-1)
-        mean = replica_mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
+        mean = replicas.mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
         return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
+
+    def charged_weights(self, terms, kl_weight=1.0):
+        """Returns the log-weights that the objective sees, [B, K]: beta, free bits, the penalty."""
+        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
+        return terms.log_likelihood - rate - terms.penalty
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y, sample_weight, training
@@ -250,6 +291,8 @@ class VAE(keras.Model):
         self.trackers["elbo"].update_state(bound)
         self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1))
         self.trackers["distortion"].update_state(-y_pred.log_likelihood)
+        if self.has_penalty:
+            self.trackers["penalty"].update_state(y_pred.penalty)
         # Gradients are summed over the replicas.
         return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
 
@@ -259,57 +302,28 @@ class VAE(keras.Model):
         self._loss_tracker = FiniteMean("loss")
 
     @property
+    def optimizers(self):
+        """Every optimizer of the training; the first one counts the steps."""
+        return [self.optimizer]
+
+    @property
     def metrics(self):
         trackers = list(self.trackers.values())
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
-    def make_train_function(self, force=False):
-        """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
-        if self.train_function is not None and not force:
-            return self.train_function
-        strategy = self.distribute_strategy
-
-        def replica_step(data):
-            self.train_step(data)
-
-        if not self.run_eagerly:
-            replica_step = tf.function(
-                replica_step, jit_compile=self.jit_compile, reduce_retracing=True
-            )
-
-        def run_steps(iterator, count):
-            for _ in tf.range(count):
-                strategy.run(replica_step, args=(next(iterator),))
-
-        if not self.run_eagerly:
-            run_steps = tf.function(run_steps, reduce_retracing=True)
-
-        def train_function(iterator):
-            count = self._steps_to_run()
-            run_steps(iterator, tf.constant(count))
-            self.steps_made += count
-            self.calls_made += 1
-            return self.get_metrics_result()
-
-        self.train_function = train_function
-        return train_function
-
-    def set_step(self, step):
-        """Says how many training steps lie behind, so that epochs end where they should."""
-        self.steps_made, self.calls_made = step, 0
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: the constructor has built it, and Keras would take a batch of the data."""
-
     # For users.
 
     def reconstruct(self, image, label=None):
-        """Returns the likelihood's mean at the posterior's mean, [B, H, W, C] in [0, 1]."""
-        return self.decode(self.posterior(image, label).mean(), label)
+        """Returns the likelihood's mean at the posterior's centre, [B, H, W, C] in [0, 1].
+
+        The centre is the mean; of a flow, whose mean has no closed form, its base's mean carried
+        through it.
+        """
+        return self.decode(distributions.centre(self.posterior(image, label)), label)
 
     def decode(self, z, label=None):
         """Returns the likelihood's mean for z [N, D]: images [N, H, W, C] in [0, 1]."""
-        return self.likelihood(z, label).mean()
+        return self.likelihood(z, self.check_label(label)).mean()
 
     def sample_prior(self, seed, label=None, temperature=1.0):
         """Returns one z for each row of seed: portable noise through the prior, [N, D].
@@ -319,8 +333,8 @@ class VAE(keras.Model):
             label: int32 [N], where the prior depends on it.
             temperature: factor of the noise.
         """
-        normals = temperature * noise.normal(seed, [self.latent_size])
-        return distributions.reparameterize(self.prior(label), normals)
+        prior = self.prior(self.check_label(label))
+        return priors.draw(prior, seed, self.latent_size, temperature)
 
     def sample(self, seed, label=None, temperature=1.0):
         """Returns (images [N, H, W, C], z [N, D]), one for each row of seed.
@@ -342,7 +356,7 @@ class VAE(keras.Model):
             temperature: factor of the prior's noise; 1 is the model.
         """
         if isinstance(seed, int):
-            seed = noise.rows(seed, 64 if label is None else len(label))
+            seed = noise.rows(seed, 64 if label is None else np.size(label))
         return self.sample(seed, label, temperature)[0]
 
     def get_compile_config(self):
@@ -384,11 +398,9 @@ class VAE(keras.Model):
         return head
 
     def pixel_likelihood(self, inputs):
-        """Returns p(x | inputs) over images for decoder inputs [..., F]."""
-        *batch, features = inputs.shape
-        batch = [tf.shape(inputs)[i] if size is None else size for i, size in enumerate(batch)]
-        parameters = self.decoder(tf.reshape(inputs, [-1, features]))
-        parameters = tf.reshape(parameters, [*batch, *parameters.shape[1:]])
+        """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
+        event_rank = len(self.decoder.input_shape) - 1
+        parameters = networks.over_samples(self.decoder, inputs, event_rank)
         return distributions.pixel_likelihood(
             self.likelihood_name, parameters, self.image_shape[-1]
         )
@@ -420,62 +432,16 @@ class VAE(keras.Model):
         """Returns the label of a conditional model, None of another.
 
         Raises:
-            UserError: where a conditional model gets none.
+            UserError: where a conditional model gets none, or one that is no class.
         """
-        if self.needs_labels and label is None:
-            raise errors.UserError(
-                f"{type(self).__name__} is conditional and got no label. Expected one whole number "
-                f"from 0 to {self.num_classes - 1} for each image: labelled data, or --label."
-            )
+        if self.needs_labels:
+            checks.labels(label, self.num_classes, type(self))
         return label if self.needs_labels else None
 
     def _step(self):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
 
-    def _steps_to_run(self):
-        """How many steps the next call of the loop runs: none past the end of an epoch."""
-        if self.steps_per_epoch is None:
-            return self.steps_per_execution
-        left = self.steps_per_epoch - self.steps_made % self.steps_per_epoch
-        return min(self.steps_per_execution, left)
-
-
-def replica_mean(value):
-    """Returns the mean of a batch statistic over the replicas, differentiable."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
-
-
-@contextlib.contextmanager
-def _initial_weights_of(seed):
-    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-
 
 def _batch_major(value, like):
     """Returns a scalar, [B] or [K, B] as [B, K], for `like` of shape [K, B]."""
     return tf.transpose(tf.broadcast_to(value, tf.shape(like)))
-
-
-def _check_image_shape(shape):
-    valid = len(shape) == 3 and all(int(n) == n and n > 0 for n in shape) and shape[-1] in (1, 3)
-    if not valid:
-        raise errors.UserError(
-            f"image_shape={tuple(shape)}: expected (height, width, channels) with 1 or 3 channels."
-        )
-    return tuple(int(n) for n in shape)
-
-
-def _at_least(name, value, least):
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
-        raise errors.UserError(f"{name}={value!r}: expected a number of at least {least}.")
-    if isinstance(least, int) and least == 1 and int(value) != value:
-        raise errors.UserError(f"{name}={value!r}: expected a whole number of at least {least}.")
-    return value

@@ -8,6 +8,7 @@ import os
 import pathlib
 import socket
 import tempfile
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,12 +187,19 @@ def _lock(path):
 def _reachable():
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy")):
         return True
+    answers = []
+    # In a thread, because looking a name up knows no time limit.
+    probe = threading.Thread(target=_connect, args=(answers,), daemon=True)
+    probe.start()
+    probe.join(_PROBE[2])
+    return bool(answers)
+
+
+def _connect(answers):
     host, port, seconds = _PROBE
-    try:
+    with contextlib.suppress(OSError):
         socket.create_connection((host, port), timeout=seconds).close()
-    except OSError:
-        return False
-    return True
+        answers.append(True)
 
 
 def _not_there(name, data_dir, manual_dir=None, error=None):
@@ -320,11 +328,11 @@ def _check_images(path, images):
             "or 3 channels."
         )
     if images.dtype.kind == "f":
-        if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+            low, high = np.fmin.reduce(images, None), np.fmax.reduce(images, None)
             raise errors.UserError(
                 f"{path}: image has values that are NaN, infinite or outside [0, 1] (from "
-                f"{np.nanmin(images):g} to {np.nanmax(images):g}). Expected floats in [0, 1], or "
-                "uint8."
+                f"{low:g} to {high:g}). Expected floats in [0, 1], or uint8."
             )
         grey = bool(((images != 0) & (images != 1)).any())
         notes = (f"{path}: floats were rounded to 8 bits",) if grey else ()
@@ -342,10 +350,15 @@ def _check_images(path, images):
 def _check_labels(path, labels, count):
     if labels is None:
         return None
-    if labels.shape != (count,) or labels.dtype.kind not in "ui" or labels.min() < 0:
+    if labels.shape != (count,) or labels.dtype.kind not in "ui":
         raise errors.UserError(
             f"{path}: label has shape {labels.shape} and dtype {labels.dtype}. Expected {count} "
             "whole numbers from 0, one for each image."
+        )
+    if labels.min() < 0 or labels.max() >= count:
+        raise errors.UserError(
+            f"{path}: label has values from {labels.min()} to {labels.max()}. Expected classes "
+            f"numbered from 0, at most as many as images ({count:,})."
         )
     return labels.astype(np.int32)
 

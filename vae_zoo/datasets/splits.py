@@ -10,6 +10,7 @@ import numpy as np
 from vae_zoo import errors
 from vae_zoo.datasets import catalogue, sources
 
+_LARGEST = 4096  # pixels a side
 _HASHED = 10_000  # images behind the checksum, evenly spaced
 _TRAIN = 0
 _NUMBERS = {split: number for number, split in enumerate(sources.SPLITS)}
@@ -188,15 +189,20 @@ class Splits:
         return {"image": image} if label is None else {"image": image, "label": label}
 
     def _drawn(self, image, key):
-        """Returns ink with probability image / 255, to within 2^-16: four pixels a random word."""
+        """Returns ink with probability image / 255, to within 2^-16: four pixels a random word.
+
+        Black and white are certain.
+        """
         import tensorflow as tf
 
         pixels = self.batch_size * int(np.prod(self.image_shape))
         words = tf.random.stateless_uniform(
             [-(-pixels // 4)], key, None, None, tf.uint64, alg="philox"
         )
+        # Even numbers: all of them lie below the threshold of white, which is 65535.
+        words = tf.bitwise.bitwise_and(words, tf.constant(0xFFFEFFFEFFFEFFFE, tf.uint64))
         draw = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:pixels]
-        threshold = tf.cast(image, tf.uint16) * 257  # of 65536
+        threshold = tf.cast(image, tf.uint16) * 257
         return tf.cast(tf.reshape(draw, tf.shape(image)) < threshold, tf.float32)
 
     def _gather(self, split, index):
@@ -305,6 +311,7 @@ class _Store:
             try:
                 shape = (self._source.parts[split].count, *self._shape)
                 array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+                _reserve(partial)
                 self._fill(split, array).flush()
                 os.replace(partial, path)
             finally:
@@ -373,6 +380,12 @@ def _to_float(binary):
     return tf.cast(binary, tf.float32)
 
 
+def _reserve(path):
+    """Takes the space of a sparse file: on a full disk, writing to its map kills the process."""
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+
+
 def _user_cache():
     return os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "vae_zoo")
 
@@ -381,5 +394,7 @@ def _check_arguments(batch_size, image_size, crop, binarization):
     for name, value in (("batch_size", batch_size), ("image_size", image_size), ("crop", crop)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise errors.UserError(f"{name}={value!r}: expected a whole number of at least 1.")
+    if image_size is not None and image_size > _LARGEST:
+        raise errors.UserError(f"image_size={image_size}: expected at most {_LARGEST} pixels.")
     if binarization is not None and binarization not in catalogue.BINARIZATIONS:
         raise errors.unknown("binarization", binarization, catalogue.BINARIZATIONS)

@@ -29,7 +29,7 @@ class Sprites(tfds.core.GeneratorBasedBuilder):
     After dSprites (Matthey et al., 2017), drawn anew by our own code.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.1")  # of the drawings: data prepared from others is stale
     BUILDER_CONFIGS = [
         SpritesConfig(name="default", description="46,080 images", sizes=(3, 6, 10, 16, 16)),
         SpritesConfig(name="small", description="3,840 images", sizes=(3, 4, 5, 8, 8)),
@@ -117,7 +117,7 @@ def _ellipse(u, v):
 def _heart(u, v):
     # A square on its tip, and a disc on each of its two upper sides.
     half = 0.72
-    a, b = (u - v - 0.2) * 0.70710677, (u + v + 0.2) * 0.70710677
+    a, b = (u - v + 0.2) * 0.70710677, (u + v - 0.2) * 0.70710677
     square = _square(a / half, b / half) * half
     discs = np.minimum(np.hypot(a - half, b), np.hypot(a, b + half)) - half
     return np.minimum(square, discs)

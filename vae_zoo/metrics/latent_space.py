@@ -11,7 +11,8 @@ from vae_zoo import noise
 tfd = tfp.distributions
 
 ACTIVE_THRESHOLD = 0.01
-_BATCH = 250
+_BATCH = 250  # images decoded at once
+_ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
 _UNSEEN_STEP = -1  # of the noise key: neither training nor the importance samples use it
 
@@ -52,8 +53,8 @@ def statistics(model, images, labels=None, *, seed=0):
     if model.is_bound:
         return LatentStatistics(None, None, None, None)
     halves, rates = [], []
-    for start in range(0, len(images), _BATCH):
-        stop = min(start + _BATCH, len(images))
+    for start in range(0, len(images), _ENCODED):
+        stop = min(start + _ENCODED, len(images))
         image = tf.convert_to_tensor(images[start:stop], tf.float32)
         label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
         key = tf.constant([seed, _UNSEEN_STEP - 2 - start], tf.int32)

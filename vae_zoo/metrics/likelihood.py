@@ -154,8 +154,11 @@ def _check(model, images, labels, num_samples):
     images = np.asarray(images, np.float32)
     if num_samples < 1:
         raise errors.UserError(f"num_samples={num_samples}: expected at least 1.")
-    if images.ndim != 4 or not len(images):
-        raise errors.UserError(f"Expected images [N, H, W, C], got an array of {images.shape}.")
+    if images.shape[1:] != model.image_shape or not len(images):
+        raise errors.UserError(
+            f"Expected images [N, {', '.join(map(str, model.image_shape))}], got an array of "
+            f"{images.shape}."
+        )
     if not model.needs_labels or labels is None:
         return images, model.check_label(None if labels is None else np.asarray(labels))
     if len(labels) != len(images):
@@ -230,18 +233,19 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
         terms = model.terms(inputs, seed=_key(seed, first), encoded=encoded)
         state = _Stream.empty(image.shape[0], terms.rate.shape[-1])
         return state.add(terms, tf.constant([True])).results([None] * terms.rate.shape[-1], 1)
-    exact = _analytic_rates(model, encoded, label, _key(seed, first))
-    state = _Stream.empty(image.shape[0], len(exact))
-    for chunk in tf.range(chunks):
-        terms = model.terms(
-            inputs,
-            num_samples=samples,
-            analytic=False,
-            seed=_key(seed, first + chunk),
-            encoded=encoded,
-        )
-        counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
-        state = state.add(terms, counted)
+    with model.fixed_prior():
+        exact = _analytic_rates(model, encoded, label, _key(seed, first))
+        state = _Stream.empty(image.shape[0], len(exact))
+        for chunk in tf.range(chunks):
+            terms = model.terms(
+                inputs,
+                num_samples=samples,
+                analytic=False,
+                seed=_key(seed, first + chunk),
+                encoded=encoded,
+            )
+            counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
+            state = state.add(terms, counted)
     return state.results(exact, tf.minimum(num_samples, chunks * samples))
 
 

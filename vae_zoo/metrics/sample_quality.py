@@ -8,6 +8,9 @@ _SURE = 0.9
 _TESTED = 2_000
 FITTED = 10_000  # training images that the classifier takes, at most
 _COMPONENTS = 40
+_FOLDS = 3  # of the cross-validation behind the probabilities
+_MOST_CLASSES = 100
+_NO_CLASS = 10  # training images for each image of a kind that is none
 _BATCH = 250
 
 
@@ -16,9 +19,9 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
 
     The classifier is a support vector machine with a Gaussian kernel on 40 principal components,
     fitted to at most 10,000 training images, its scores turned into probabilities by
-    cross-validation. Far from every training image its kernels vanish and it is sure of nothing,
-    where a network's or a linear model's confidence would grow. How sure it is of real held-out
-    images comes with the figure (`test_share`), as the value to compare with.
+    cross-validation. It has one class more than the data: images that are none (scrambled ones,
+    noise, plain grey, the mean image), so that it is sure of no such thing. How sure it is of real
+    held-out images comes with the figure (`test_share`), as the value to compare with.
 
     Args:
         model: a VAE.
@@ -33,13 +36,15 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
         {"share": of samples with a class of probability 0.9 or more, "num_samples", "classes_seen":
         classes among those, "classes", "sure": 0.9, "test_accuracy", "test_share"}, and for a
         conditional model "label_agreement": the share of samples classified as asked for.
-        {"reason"} where there are no labels.
+        {"reason"} where the labels are of no use.
     """
     if labels is None:
         return {"reason": "the data set has no labels"}
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        return {"reason": "the data set has a single class"}
+    chosen = np.random.default_rng(seed).permutation(len(images))[:FITTED]
+    images, labels = np.asarray(images)[chosen], np.asarray(labels)[chosen]
+    classes, counts = np.unique(labels, return_counts=True)
+    if not 2 <= len(classes) <= _MOST_CLASSES or counts.min() < _FOLDS:
+        return {"reason": _why_not(classes, counts)}
     classifier = fit_classifier(images, labels, seed)
     asked = _asked_labels(model, num)
     samples = _generate(model, num, asked, seed)
@@ -60,25 +65,58 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
 
 
 def fit_classifier(images, labels, seed=0):
-    """Returns a function images -> class probabilities [N, classes]; see `completeness`.
+    """Returns a function images -> probability of each class [N, classes]; see `completeness`.
 
     Args:
         images: float [N, H, W, C] in [0, 1].
         labels: int [N].
-        seed: of the choice of at most 10,000 images.
+        seed: of the images that are none of the classes.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
     from sklearn.svm import SVC
 
-    chosen = np.random.default_rng(seed).permutation(len(images))[:FITTED]
-    flat = np.asarray(images)[chosen].reshape(len(chosen), -1)
-    components = min(_COMPONENTS, *flat.shape)
-    machine = CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=3)
-    pipeline = make_pipeline(PCA(components, random_state=seed), machine)
-    pipeline.fit(flat, np.asarray(labels)[chosen])
-    return lambda some: pipeline.predict_proba(np.asarray(some).reshape(len(some), -1))
+    flat = images.reshape(len(images), -1)
+    none = _no_class(flat, seed)
+    pca = PCA(min(_COMPONENTS, *flat.shape), random_state=seed).fit(flat)
+    features = pca.transform(np.concatenate([flat, none]))
+    classes = np.unique(labels, return_inverse=True)[1]
+    label = np.concatenate([classes, np.full(len(none), classes.max() + 1)])
+    machine = CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=_FOLDS).fit(features, label)
+
+    def probabilities(some):
+        features = pca.transform(np.asarray(some).reshape(len(some), -1))
+        return machine.predict_proba(features)[:, :-1]
+
+    return probabilities
+
+
+def _no_class(flat, seed):
+    """Returns images that are none, [n, pixels]: scrambled ones, noise, plain grey, the mean.
+
+    A scrambled image's every pixel is that of another training image.
+    """
+    rng = np.random.default_rng(seed)
+    count, pixels = len(flat) // _NO_CLASS + _FOLDS, flat.shape[1]
+    rows = rng.integers(0, len(flat), (count, pixels))
+    grey = rng.random((count, 1))
+    return np.concatenate(
+        [
+            flat[rows, np.arange(pixels)],
+            rng.random((count, pixels)),
+            (rng.random((count, pixels)) < grey).astype(flat.dtype),
+            np.repeat(grey, pixels, axis=1),
+            flat.mean(0) * (0.5 + grey),
+        ]
+    )
+
+
+def _why_not(classes, counts):
+    if len(classes) < 2:
+        return "the data set has a single class"
+    if len(classes) > _MOST_CLASSES:
+        return f"the data set has more than {_MOST_CLASSES} classes"
+    return f"a class has fewer than {_FOLDS} training images"
 
 
 def _asked_labels(model, count):

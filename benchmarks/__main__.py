@@ -1,0 +1,52 @@
+"""python -m benchmarks [NAME] [flags]: lists the benchmarks, runs one, reports, compares."""
+
+import importlib
+import sys
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+# Each module has FLAGS and a function `run`, whose docstring is its help.
+BENCHMARKS = {
+    "peers": "training against PyTorch eager and torch.compile, side by side",
+    "quality": "test NLL on binarised MNIST against minutes of training",
+    "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
+    "memory": "peak resident memory of the default training command",
+}
+COMMANDS = {
+    "report": "writes RESULTS.md from the files under benchmarks/results",
+    "compare": "says what got slower from one result file to another",
+}
+
+
+def list_benchmarks():
+    """Lists the benchmarks and the commands that read their results."""
+    rows = [("name", "what it measures"), *BENCHMARKS.items(), *COMMANDS.items()]
+    print(cli.table(rows))
+
+
+def main():
+    """The command's entry point."""
+    name = sys.argv[1] if len(sys.argv) > 1 else None
+    known = {**BENCHMARKS, **COMMANDS}
+    if name is None or name.startswith("-"):
+        cli.run(list_benchmarks, flags.FlagValues())
+    elif name not in known:
+        cli.run(lambda: _refuse(name, known), flags.FlagValues(), [name])
+    else:
+        module = importlib.import_module(f"benchmarks.{name}")
+        given = sys.argv[2:]
+        if name == "compare":  # takes its two files by place
+            files = [each for each in given if not each.startswith("-")]
+            given = [each for each in given if each.startswith("-")]
+            given += [f"--{k}={v}" for k, v in zip(("old", "new"), files, strict=False)]
+        cli.run(module.run, module.FLAGS, [f"benchmarks {name}", *given])
+
+
+def _refuse(name, known):
+    raise errors.unknown("benchmark", name, known)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Timing that can be trusted: warm-up discarded, candidates interleaved, a spread with each figure.
+
+A result is one JSON: benchmark, command, commit, machine, versions, figures. A figure is
+{"median", "low", "high", "values", "unit"}; low and high are the order statistics that hold the
+median with a probability of 95% or more (of seven values, the least and the greatest).
+"""
+
+import json
+import math
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import sys
+import time
+
+from vae_zoo import errors, runs
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+ROUNDS = 7
+SECONDS = 2.0
+
+
+def interleave(candidates, rounds=ROUNDS, seconds=SECONDS):
+    """Returns {name: [items a second in each round]}, the candidates taking turns.
+
+    Args:
+        candidates: {name: function that does some work, waits for it, and returns how many items
+            it was}; each is called once before, and that call does not count.
+        rounds: turns of each.
+        seconds: how long a turn lasts, at least.
+    """
+    speeds = {name: [] for name in candidates}
+    for work in candidates.values():
+        work()
+    for _ in range(rounds):
+        for name, work in candidates.items():
+            speeds[name].append(_speed(work, seconds))
+    return speeds
+
+
+def _speed(work, seconds):
+    done, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds or not done:
+        done += work()
+    return done / elapsed if elapsed > seconds else done / (time.perf_counter() - start)
+
+
+def figure(values, unit):
+    """Returns a figure of repeated values: their median and its interval; see the module."""
+    ordered = sorted(values)
+    cut = _interval_rank(len(ordered))
+    return {
+        "median": statistics.median(ordered),
+        "low": ordered[cut],
+        "high": ordered[-1 - cut],
+        "values": list(values),
+        "unit": unit,
+    }
+
+
+def ratio(above, below):
+    """Returns the figure of two candidates' ratio, turn by turn."""
+    return figure([a / b for a, b in zip(above, below, strict=True)], "ratio")
+
+
+def _interval_rank(count):
+    """Returns how many values at each end may lie outside the 95% interval of the median."""
+    tail, rank = 0.5**count, 0
+    while rank + 1 < count // 2 and tail + math.comb(count, rank + 1) * 0.5**count <= 0.025:
+        rank += 1
+        tail += math.comb(count, rank) * 0.5**count
+    return rank
+
+
+def write(name, figures, smoke=False):
+    """Writes a benchmark's result and prints where; a smoke run's is not kept.
+
+    Args:
+        name: of the file, without its suffix.
+        figures: the content.
+        smoke: True: print alone.
+    """
+    result = {
+        "benchmark": name,
+        "command": "python -m benchmarks " + shlex.join(sys.argv[1:]),
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": runs.git_commit(),
+        "machine": machine(),
+        "versions": runs.versions(),
+        "figures": figures,
+    }
+    if smoke:
+        print(f"{name}: a smoke run, nothing written")
+        return result
+    RESULTS.mkdir(exist_ok=True)
+    runs.write_json(RESULTS / f"{name}.json", result)
+    print(f"written to {RESULTS / f'{name}.json'}")
+    return result
+
+
+def read(path):
+    """Returns the content of a result file.
+
+    Raises:
+        UserError: where it is none.
+    """
+    try:
+        result = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        result["benchmark"], result["figures"]  # noqa: B018
+        return result
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path} is no result of a benchmark ({error}). Expected a .json of benchmarks/results."
+        ) from error
+
+
+def machine():
+    """Returns what the figures were measured on, without a name or address."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": platform.system(),
+    }
+
+
+def _processor():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,97 @@
+"""Time to quality: the test NLL of a model on binarised MNIST against minutes of its training.
+
+The training command itself, stopped at each mark and given again: it goes on from its checkpoint,
+and evaluation does not count as training. The last mark's model is then evaluated on more images.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from absl import flags
+
+from vae_zoo import errors
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_list("models", "vae,conv_vae,resnet_vae", "which models", flag_values=FLAGS)
+flags.DEFINE_string("dataset", "binarized_mnist", "the data set", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_list(
+    "minutes", "1,2,4,7,10,15,20,30,45", "marks, in minutes of training", flag_values=FLAGS
+)
+flags.DEFINE_integer("num_images", 2000, "test images of the final figure", flag_values=FLAGS)
+flags.DEFINE_integer("num_samples", 1000, "importance samples of it", flag_values=FLAGS)
+flags.DEFINE_string("output_dir", "runs/quality", "where the runs go", flag_values=FLAGS)
+flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
+
+_CURVE = {"images": 500, "samples": 100}
+_SMOKE = ("--set=hidden=(16,)", "--set=latent_size=4", "--epochs=1")
+
+
+def run():
+    """Trains models on binarised MNIST and records the test NLL against minutes; resumable."""
+    from benchmarks import harness
+
+    marks = [float(minutes) for minutes in FLAGS.minutes]
+    if not marks or sorted(marks) != marks or marks[0] <= 0:
+        raise errors.UserError(f"--minutes={FLAGS.minutes}: expected rising numbers above 0.")
+    for name in FLAGS.models:
+        figures = measure(name, marks)
+        harness.write(f"quality-{name}-{FLAGS.dataset}", figures, smoke=FLAGS.smoke)
+
+
+def measure(name, marks):
+    """Returns {"curve": [report at each mark], "final": evaluation} of a model."""
+    directory = pathlib.Path(FLAGS.output_dir) / f"{name}-{FLAGS.dataset}"
+    curve = []
+    for minutes in marks:
+        report = _train(name, directory, minutes)
+        curve.append({key: report[key] for key in ("minutes", "cpu_minutes", "epochs", *_TERMS)})
+        print(f"{name}: {report['minutes']:.1f} minutes, NLL {report['nll']:.2f}", flush=True)
+        if report["minutes"] < minutes:  # trained to its end
+            break
+    return {
+        "model": name,
+        "dataset": FLAGS.dataset,
+        "curve_images": _CURVE["images"],
+        "curve_samples": _CURVE["samples"],
+        "curve": curve,
+        "images_per_second": report["images_per_second"],
+        "parameters": report["parameters"],
+        "final": _evaluate(directory),
+    }
+
+
+_TERMS = ("elbo", "rate", "distortion", "nll", "nll_stderr")
+
+
+def _train(name, directory, minutes):
+    flags_ = [f"--model={name}", f"--dataset={FLAGS.dataset}", f"--output_dir={directory}"]
+    flags_ += [f"--max_minutes={minutes}", f"--report_images={_CURVE['images']}"]
+    flags_ += [f"--report_samples={_CURVE['samples']}", *(_SMOKE if FLAGS.smoke else ())]
+    _command("vae_zoo.train", *flags_)
+    return json.loads((directory / "report.json").read_text(encoding="utf-8"))
+
+
+def _evaluate(directory):
+    flags_ = (f"--num_images={FLAGS.num_images}", f"--num_samples={FLAGS.num_samples}")
+    _command("vae_zoo.evaluate", f"--run={directory}", *flags_)
+    evaluation = json.loads((directory / "evaluation.json").read_text(encoding="utf-8"))
+    return {
+        key: evaluation[key]
+        for key in (*_TERMS, "active_units", "num_images", "num_samples", "binarization")
+        if key in evaluation
+    }
+
+
+def _command(module, *arguments):
+    data = [f"--data_dir={FLAGS.data_dir}"] if FLAGS.data_dir else []
+    result = subprocess.run(
+        [sys.executable, "-m", module, *arguments, *data],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if result.returncode:
+        raise errors.UserError(result.stderr.strip().splitlines()[-1].removeprefix("error: "))

@@ -1,0 +1,93 @@
+"""The same VAE in PyTorch, with the same weights, so that the work is known to be the same."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vae_zoo import distributions
+
+
+class TorchVAE(nn.Module):
+    """The MLP or convolutional VAE of vae_zoo with a Bernoulli likelihood, in PyTorch.
+
+    Args:
+        model: a vae_zoo.VAE of network "mlp" or "conv"; its weights are copied.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        encoder, decoder = model.encoder.layers, model.decoder.layers
+        self.latent_size = model.latent_size
+        self.encoder = nn.ModuleList(filter(None, map(_translated, encoder)))
+        self.head = _dense(model.posterior_head)
+        self.decoder = nn.ModuleList(filter(None, map(_translated, decoder)))
+        self.maps = next(layer.target_shape for layer in decoder if hasattr(layer, "target_shape"))
+        self.convolutional = model.network == "conv"
+
+    def forward(self, image, noise):
+        """Returns the negative ELBO in nats, the mean over images [B, C, H, W], noise [B, D]."""
+        mean, log_scale = self.head(self._encode(image)).float().chunk(2, dim=1)
+        scale = torch.exp(_bounded(log_scale, *distributions._LOG_SCALE))
+        logits = self._decode(mean + scale * noise).float()
+        rate = 0.5 * (scale**2 + mean**2 - 1 - 2 * torch.log(scale)).sum(1)
+        distortion = functional.binary_cross_entropy_with_logits(logits, image, reduction="none")
+        return (rate + distortion.flatten(1).sum(1)).mean()
+
+    def decode(self, z):
+        """Returns the images of z [N, D], the likelihood's mean, [N, 1, 28, 28]."""
+        return torch.sigmoid(self._decode(z))
+
+    def _encode(self, x):
+        for layer in self.encoder:
+            if isinstance(layer, nn.Linear) and x.ndim == 4:
+                x = x.permute(0, 2, 3, 1).flatten(1)  # Keras's order of the features
+            x = functional.relu(layer(x))
+        return x
+
+    def _decode(self, x):
+        for layer in self.decoder[:-1]:
+            x = functional.relu(self._mapped(layer, x))
+        return self._mapped(self.decoder[-1], x).reshape(len(x), 1, 28, 28)
+
+    def _mapped(self, layer, x):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and x.ndim == 2:
+            x = x.reshape(-1, *self.maps).permute(0, 3, 1, 2)
+        return layer(x)
+
+
+def _bounded(value, low, high):
+    return low + functional.softplus(high - low - functional.softplus(high - value))
+
+
+def _translated(layer):
+    """Returns the PyTorch layer with a Keras layer's weights, or None for one without."""
+    makers = {"Dense": _dense, "Conv2D": _conv, "Conv2DTranspose": _conv_transpose}
+    maker = makers.get(type(layer).__name__)
+    return maker(layer) if maker else None
+
+
+def _dense(layer):
+    kernel, bias = map(np.array, layer.weights)
+    return _filled(nn.Linear(*kernel.shape), kernel.T, bias)
+
+
+def _conv(layer):
+    kernel, bias = map(np.array, layer.weights)  # [h, w, in, out]
+    size, _, inputs, outputs = kernel.shape
+    made = nn.Conv2d(inputs, outputs, size, layer.strides[0], 1)
+    return _filled(made, kernel.transpose(3, 2, 0, 1), bias)
+
+
+def _conv_transpose(layer):
+    kernel, bias = map(np.array, layer.weights)  # [h, w, out, in]
+    size, _, outputs, inputs = kernel.shape
+    made = nn.ConvTranspose2d(inputs, outputs, size, 2, 1)
+    return _filled(made, kernel.transpose(3, 2, 0, 1), bias)
+
+
+def _filled(layer, kernel, bias):
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel)))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return layer

@@ -1,0 +1,124 @@
+"""Posteriors and likelihoods: that they are probabilities, and finite wherever a decoder goes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import vae_zoo
+from vae_zoo import distributions
+
+tfd = tfp.distributions
+LEVELS = np.arange(256, dtype=np.float32) / 255
+EXTREME = (-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4)
+
+
+def mixture_of(rng, count, spread=1.0):
+    """Returns the parameters of `count` mixtures of five logistics, each [count, 5]."""
+    return [tf.constant(spread * rng.normal(size=(count, 5)), tf.float32) for _ in range(3)]
+
+
+def probabilities(parameters):
+    """Returns the probability of each of the 256 levels, float64 [256, N]."""
+    mixture = distributions.discretized_logistic_mixture(*parameters)
+    return np.exp(np.asarray(mixture.log_prob(LEVELS[:, np.newaxis]), np.float64))
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
+def test_the_levels_of_a_pixel_sum_to_one(spread):
+    parameters = mixture_of(np.random.default_rng(0), 50, spread)
+    np.testing.assert_allclose(probabilities(parameters).sum(0), 1.0, atol=1e-4)
+
+
+def test_the_mean_is_that_of_the_256_levels_to_half_a_level():
+    parameters = mixture_of(np.random.default_rng(1), 200)
+    exact = (probabilities(parameters) * LEVELS[:, np.newaxis]).sum(0)
+    ours = distributions.discretized_logistic_mixture(*parameters).mean()
+    np.testing.assert_allclose(ours, exact, atol=0.5 / 255)
+
+
+@pytest.mark.parametrize("pixel", [0.0, 1 / 255, 0.5, 254 / 255, 1.0])
+def test_value_and_gradient_are_finite_everywhere(pixel):
+    grid = np.stack(np.meshgrid(EXTREME, EXTREME, EXTREME), -1).reshape(-1, 3)  # [N, 3]
+    one = np.repeat(grid[:, :, np.newaxis], 5, axis=2)  # all five alike
+    parameters = [tf.constant(one[:, i], tf.float32) for i in range(3)]
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        value = distributions.discretized_logistic_mixture(*parameters).log_prob(pixel)
+    assert np.isfinite(value).all() and np.max(value) <= 1e-6
+    assert all(np.isfinite(g).all() for g in tape.gradient(value, parameters))
+    assert np.isfinite(distributions.discretized_logistic_mixture(*parameters).mean()).all()
+
+
+def test_a_sharp_mixture_knows_its_pixel():
+    for level in (0, 128, 255):
+        location = tf.fill([1, 5], 2 * level / 255 - 1.0)
+        sharp = (tf.zeros([1, 5]), location, tf.fill([1, 5], -20.0))
+        assert probabilities(sharp).argmax() == level
+        mean = distributions.discretized_logistic_mixture(*sharp).mean()
+        assert float(mean[0]) == pytest.approx(level / 255, abs=0.5 / 255)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", distributions.LIKELIHOODS)
+def test_images_are_one_event_of_independent_pixels(name, channels):
+    size = distributions.output_channels(name, channels)
+    parameters = tf.random.stateless_normal([2, 3, 4, 5, size], [0, 0])  # [K, B, H, W, P]
+    likelihood = distributions.pixel_likelihood(name, parameters, channels)
+    image = np.round(np.random.default_rng(0).random((3, 4, 5, channels))).astype(np.float32)
+    assert likelihood.log_prob(image).shape == (2, 3)
+    assert likelihood.mean().shape == (2, 3, 4, 5, channels)
+    pixels = likelihood.distribution.log_prob(image)
+    np.testing.assert_allclose(
+        likelihood.log_prob(image), tf.reduce_sum(pixels, [-1, -2, -3]), rtol=1e-5
+    )
+
+
+def test_bernoulli_is_that_of_tfp():
+    logits = tf.constant([[-50.0, -2.0, 0.0, 3.0, 80.0]])
+    for image in (tf.zeros_like(logits), tf.ones_like(logits)):
+        ours, theirs = (kind(logits=logits) for kind in (distributions.Bernoulli, tfd.Bernoulli))
+        np.testing.assert_allclose(ours.log_prob(image), theirs.log_prob(image), rtol=1e-6)
+        np.testing.assert_array_equal(ours.mean(), theirs.mean())
+
+
+def test_bernoulli_on_grey_values_is_the_expected_log_probability():
+    logits, grey = tf.constant([0.3, -2.0]), tf.constant([0.25, 0.9])
+    bernoulli = distributions.Bernoulli(logits=logits)
+    expected = grey * bernoulli.log_prob([1.0, 1.0]) + (1 - grey) * bernoulli.log_prob([0.0, 0.0])
+    np.testing.assert_allclose(bernoulli.log_prob(grey), expected, rtol=1e-6)
+
+
+def test_bounded_stays_inside_follows_the_middle_and_keeps_a_gradient():
+    value = tf.constant([-1e4, -40.0, -7.0, -2.0, 0.0, 2.0, 4.0, 15.0, 1e4])
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        squeezed = distributions.bounded(value, -7.0, 4.0)
+    assert (np.diff(squeezed) >= 0).all()
+    assert np.min(squeezed) > -7.001 and np.max(squeezed) < 4.001
+    np.testing.assert_allclose(squeezed[3:5], value[3:5], atol=0.2)
+    gradient = tape.gradient(squeezed, value).numpy()
+    assert np.isfinite(gradient).all() and (gradient[2:8] > 0).all()
+
+
+def test_a_posterior_is_bounded_in_float32_whatever_the_precision():
+    for log_scale in (-1e4, 1e4):
+        parameters = tf.cast([[0.5, -0.5, log_scale, log_scale]], tf.bfloat16)
+        posterior = distributions.diagonal_normal(parameters)
+        assert posterior.dtype == tf.float32
+        kl = tfd.kl_divergence(posterior, distributions.standard_normal([2]))
+        assert np.isfinite(kl).all()
+        assert np.exp(-7.01) < posterior.stddev()[0, 0] < np.exp(4.01)
+
+
+def test_reparameterised_samples_have_the_distribution_of_the_posterior():
+    posterior = distributions.diagonal_normal(tf.constant([[1.0, -2.0, 0.5, -1.0]]))
+    normals = tf.random.stateless_normal([50_000, 1, 2], [0, 1])
+    z = distributions.reparameterize(posterior, normals).numpy()[:, 0]
+    np.testing.assert_allclose(z.mean(0), posterior.mean()[0], atol=0.03)
+    np.testing.assert_allclose(z.std(0), posterior.stddev()[0], rtol=0.02)
+
+
+def test_an_unknown_likelihood_is_refused():
+    with pytest.raises(vae_zoo.UserError, match="Did you mean 'bernoulli'"):
+        distributions.output_channels("bernouli", 1)

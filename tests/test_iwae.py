@@ -1,0 +1,135 @@
+"""The importance weighted bound and its two gradients, against what is known of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from known_models import LinearGaussianVAE
+
+from vae_zoo import distributions, noise
+from vae_zoo.models.iwae import IWAE
+
+SEED = (0, 3)
+
+
+class LinearGaussianIWAE(IWAE, LinearGaussianVAE):
+    """An IWAE whose log p(x) is known."""
+
+
+@pytest.fixture(scope="module")
+def build(linear_gaussian):
+    """A function that gives a linear-Gaussian IWAE under a posterior that is not the true one."""
+    known, _ = linear_gaussian
+
+    def build(**arguments):
+        shape, size = known.image_shape, known.latent_size
+        model = LinearGaussianIWAE(shape, size, noise_scale=known.noise_scale, **arguments)
+        model.set_weights(known.get_weights())
+        return model
+
+    return build
+
+
+def gradients(model, images, sources=(), num_samples=8):
+    """Returns the gradients of the summed loss in what the encoder gives, and in `sources`."""
+    encoded = model.encode(tf.constant(images))
+    with tf.GradientTape() as tape:
+        tape.watch(encoded)
+        terms = model.terms(
+            {"image": images}, num_samples=num_samples, analytic=False, seed=SEED, encoded=encoded
+        )
+        loss = tf.reduce_sum(terms.loss)
+    return tape.gradient(loss, [encoded, *sources])
+
+
+def test_the_gradient_counts_the_best_sample_most(build):
+    weights = tf.constant([[-3.0, 0.0, -1.0], [5.0, 5.0, 5.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        bound = tf.reduce_sum(build().bound(weights))
+    share = np.exp(weights) / np.exp(weights).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(tape.gradient(bound, weights), share, rtol=1e-5)
+    assert share[0, 1] > share[0, 2] > share[0, 0]
+
+
+def test_the_trained_bound_tightens_with_samples(build, linear_gaussian):
+    known, images = linear_gaussian
+    many = np.repeat(images, 200, axis=0)
+    losses = []
+    for samples in (1, 4, 16, 64):
+        model = build(num_samples=samples)
+        model.compile()
+        losses.append(float(np.mean(model({"image": many}, training=True).loss)))
+    truth = -known.log_evidence(images).mean()
+    gaps = np.array(losses) - truth
+    assert (np.diff(gaps) < 0).all() and gaps[-1] < 0.1 * gaps[0]
+    assert gaps[-1] > -0.02
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_dreg_is_the_formula_of_the_paper(build, linear_gaussian, beta):
+    """Its share squared; with the rate weighed by b, share * (1 - b + b * share)."""
+    _, images = linear_gaussian
+    model = build(estimator="dreg", beta=beta)
+    encoded = model.encode(tf.constant(images))
+    normals = noise.standard_normal(SEED, 8, len(images), [model.latent_size])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(encoded)
+        z = distributions.reparameterize(model.posterior_of(encoded), normals)  # [K, B, D]
+        held = model.posterior_of(tf.stop_gradient(encoded))
+        log_ratio = held.log_prob(z) - model.prior().log_prob(z)
+        log_weights = model.likelihood(z).log_prob(images) - beta * log_ratio  # [K, B]
+    share = tf.nn.softmax(log_weights, axis=0)
+    slope = tape.gradient(log_weights, z)
+    factor = share * (1 - beta + beta * share)
+    expected = tape.gradient(z, encoded, output_gradients=-factor[..., tf.newaxis] * slope)
+    np.testing.assert_allclose(gradients(model, images)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_dreg_agrees_in_the_mean_and_varies_less(build, linear_gaussian, beta):
+    _, images = linear_gaussian
+    many = np.repeat(images[:1], 20_000, axis=0)
+    estimates = {
+        estimator: gradients(build(estimator=estimator, beta=beta), many)[0].numpy()
+        for estimator in ("iwae", "dreg")
+    }
+    mean = {name: value.mean(axis=0) for name, value in estimates.items()}
+    variance = {name: value.var(axis=0) for name, value in estimates.items()}
+    error = np.sqrt((variance["iwae"] + variance["dreg"]) / len(many))
+    assert (np.abs(mean["iwae"] - mean["dreg"]) < 4 * error).all()
+    assert (variance["dreg"] < 0.5 * variance["iwae"]).all()
+
+
+def test_dreg_changes_the_encoders_gradient_alone(build, linear_gaussian):
+    _, images = linear_gaussian
+    found = []
+    for estimator in ("iwae", "dreg"):
+        model = build(estimator=estimator)
+        weights = [variable.value for variable in model.decoder.trainable_variables]
+        found.append(gradients(model, images, weights))
+    for ours, theirs in zip(found[0][1:], found[1][1:], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    assert np.abs(found[0][0] - found[1][0]).max() > 0.01
+
+
+def test_the_gates_scale_does_not_depend_on_the_losss(build, linear_gaussian):
+    """A mean over the batch, replicas or loss scaling multiply every gradient alike."""
+    _, images = linear_gaussian
+    model = build(estimator="dreg")
+    encoded = model.encode(tf.constant(images))
+    with tf.GradientTape() as tape:
+        tape.watch(encoded)
+        terms = model.terms(
+            {"image": images}, num_samples=8, analytic=False, seed=SEED, encoded=encoded
+        )
+        loss = 1024.0 * tf.reduce_sum(terms.loss)
+    expected = 1024.0 * gradients(model, images)[0]
+    np.testing.assert_allclose(tape.gradient(loss, encoded), expected, rtol=1e-5)
+
+
+def test_one_sample_trains_the_elbo(build, linear_gaussian):
+    _, images = linear_gaussian
+    ours = build(num_samples=1).terms({"image": images}, analytic=False, seed=SEED)
+    np.testing.assert_allclose(
+        ours.loss, (tf.reduce_sum(ours.rate, -1) - ours.log_likelihood)[:, 0], rtol=1e-6
+    )

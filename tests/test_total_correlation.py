@@ -1,0 +1,125 @@
+"""Total correlation by minibatch sampling and by a discriminator, on laws that have a known one."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vae_zoo.models import beta_tc, factor
+
+KEY = tf.constant([0, 5])
+CORRELATION = 0.8
+KNOWN = -0.5 * math.log(1 - CORRELATION**2)  # nats, of a pair of normals
+
+
+def correlated(count, seed=0, variance=1.0):
+    """Returns pairs of normals [count, 2] of the known correlation, less independent noise."""
+    covariance = np.array([[variance, CORRELATION], [CORRELATION, variance]])
+    rng = np.random.default_rng(seed)
+    return rng.multivariate_normal([0, 0], covariance, count).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def aggregate():
+    """Posteriors whose mixture is the known law: (z, mean, scale) of 2,000 images."""
+    mean = correlated(2000, variance=0.9)
+    scale = np.full_like(mean, math.sqrt(0.1))
+    normals = np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
+    return mean + scale * normals, mean, scale
+
+
+def test_stratified_sampling_finds_the_known_total_correlation(aggregate):
+    for dataset_size in (None, 2000, 50_000):
+        found = beta_tc.total_correlation(*aggregate, dataset_size, "stratified")
+        assert float(found) == pytest.approx(KNOWN, abs=0.08)
+
+
+def test_independent_latents_have_none():
+    mean = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
+    scale = np.full_like(mean, 0.5)
+    z = mean + scale * np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
+    assert float(beta_tc.total_correlation(z, mean, scale, 2000)) == pytest.approx(0, abs=0.05)
+
+
+def test_weighted_sampling_adds_a_constant(aggregate):
+    """It counts a batch as if the data set had nothing else: (D - 1) log N too much."""
+    weighted = beta_tc.total_correlation(*aggregate, 2000, "weighted")
+    stratified = beta_tc.total_correlation(*aggregate, 2000, "stratified")
+    assert float(weighted - stratified) == pytest.approx(math.log(2000), abs=1e-3)
+
+
+def test_stratified_weights_are_unbiased_over_minibatches():
+    """All minibatches of 3 with image 0, of a data set of 6: their mean is the whole mixture."""
+    density = np.random.default_rng(0).random(6)  # q(z | x_n) at image 0's z
+    weights = np.exp(beta_tc.mixture_log_weights(3, 6, "stratified"))
+    estimates = [
+        weights[0] @ density[[0, *others]] for others in itertools.combinations(range(1, 6), 2)
+    ]
+    assert np.mean(estimates) == pytest.approx(density.mean(), rel=1e-6)
+
+
+def test_the_penalty_is_the_weighed_total_correlation_of_the_batch(tiny, batch):
+    model = tiny("beta_tc_vae", tc_weight=3.0)
+    terms = model.terms(batch, seed=KEY)
+    normal = model.posterior(tf.constant(batch["image"])).distribution
+    [latent] = model.infer(model.encode(batch["image"]), None, 1, KEY)
+    expected = beta_tc.total_correlation(latent.z[0], normal.loc, normal.scale, 1000)
+    np.testing.assert_allclose(terms.penalty, np.full((8, 1), 3 * expected), rtol=1e-5)
+    loss = tf.reduce_sum(terms.rate, axis=[1, 2]) - terms.log_likelihood[:, 0] + 3 * expected
+    np.testing.assert_allclose(terms.loss, loss, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def discriminating(tiny):
+    """A FactorVAE of two latent dimensions, compiled."""
+
+    def build(**arguments):
+        model = tiny("factor_vae", latent_size=2, discriminator_hidden=(64, 64), **arguments)
+        model.compile()
+        return model
+
+    return build
+
+
+def test_the_discriminator_finds_the_known_total_correlation(discriminating):
+    model = discriminating(discriminator_learning_rate=3e-3)
+    step = tf.function(model.train_discriminator)
+    samples = correlated(400 * 512).reshape(400, 512, 2)
+    for index, z in enumerate(samples):
+        step(tf.constant(z), tf.constant([0, index]))
+    found = tf.reduce_mean(model.log_ratio(correlated(20_000, seed=7)))
+    assert float(found) == pytest.approx(KNOWN, abs=0.08)
+
+
+def test_permutation_keeps_each_dimension_and_breaks_their_bond():
+    z = correlated(4000)
+    permuted = factor.permute_dimensions(tf.constant(z), KEY).numpy()
+    np.testing.assert_array_equal(np.sort(permuted, axis=0), np.sort(z, axis=0))
+    assert abs(np.corrcoef(permuted.T)[0, 1]) < 0.06
+    again = tf.function(factor.permute_dimensions, jit_compile=True)(tf.constant(z), KEY)
+    np.testing.assert_array_equal(permuted, again)
+    other = factor.permute_dimensions(tf.constant(z), tf.constant([0, 6])).numpy()
+    assert (permuted != other).any()
+
+
+def test_model_and_discriminator_have_each_an_optimizer(discriminating, batch):
+    model = discriminating(discriminator_learning_rate=0)
+    before = model.get_weights()
+    discriminator = model.discriminator.get_weights()
+    model.train_step({"image": tf.constant(batch["image"])})
+    assert any((ours != theirs).any() for ours, theirs in zip(before, model.get_weights(),
+                                                              strict=True))  # fmt: skip
+    for ours, theirs in zip(discriminator, model.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [int(optimizer.iterations) for optimizer in model.optimizers] == [1, 1]
+
+
+def test_a_bad_step_leaves_the_discriminator_alone_and_is_counted(discriminating):
+    model = discriminating()
+    before = model.discriminator.get_weights()
+    model.train_discriminator(tf.fill([8, 2], float("nan")), KEY)
+    for ours, theirs in zip(before, model.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert int(model.discriminator_optimizer.skipped) == 1

@@ -1,0 +1,91 @@
+"""What users give to a model, checked: what was expected, what came, the remedy."""
+
+import numpy as np
+import tensorflow as tf
+
+from vae_zoo import errors, networks, posteriors, priors
+
+# Every name that a part of a model can have.
+PARTS = {
+    "network": (*networks.DEFAULT_HIDDEN, "unet"),
+    "prior": tuple(priors.PRIORS),
+    "posterior": tuple(posteriors.POSTERIORS),
+}
+# What a model combines with that does not say.
+PLAIN = {
+    "network": tuple(networks.DEFAULT_HIDDEN),
+    "prior": ("standard",),
+    "posterior": ("normal",),
+}
+
+
+def parts(model_class, **names):
+    """Raises a UserError for parts that do not go with a model class, or with one another.
+
+    Args:
+        model_class: a VAE class. What it combines with is its own `combines`, {argument: allowed
+            names}: a subclass does not inherit it, because it may use no prior or posterior.
+        **names: network, prior and posterior.
+    """
+    allowed = {**PLAIN, **vars(model_class).get("combines", {})}
+    for argument, name in names.items():
+        if name not in PARTS[argument]:
+            raise errors.unknown(argument, name, PARTS[argument])
+        if name not in allowed[argument]:
+            raise errors.UserError(
+                f"{argument}={name!r} does not combine with {model_class.__name__}. Expected "
+                f"{argument} to be {_either(allowed[argument])}."
+            )
+    posterior, possible = names["posterior"], priors.PRIORS[names["prior"]].posteriors
+    if posterior not in possible:
+        raise errors.UserError(
+            f"prior={names['prior']!r} does not combine with posterior={posterior!r}. Expected "
+            f"posterior to be {_either(possible)} with it, or another prior, such as 'mixture'."
+        )
+
+
+def labels(label, count, model_class):
+    """Raises a UserError for labels that are not one class for each image, where that can be seen.
+
+    Args:
+        label: what came: anything like an array, or a tensor of a graph, or None.
+        count: how many classes there are.
+        model_class: for the message.
+    """
+    wished = f"Expected one whole number from 0 to {count - 1} for each image"
+    if label is None:
+        raise errors.UserError(
+            f"{model_class.__name__} is conditional and got no label. {wished}: labelled data, "
+            "or --label."
+        )
+    value = tf.get_static_value(label) if tf.is_tensor(label) else np.asarray(label)
+    if value is None:  # known only when the graph runs
+        return
+    whole = value.ndim == 1 and np.issubdtype(value.dtype, np.integer)
+    if not whole or np.any((value < 0) | (value >= count)):
+        raise errors.UserError(f"label={value.tolist()!r:.60}: {wished[0].lower()}{wished[1:]}.")
+
+
+def num_classes(count, model_class):
+    """Returns how many classes there are, or None; a UserError where the model class needs some."""
+    if count is not None:
+        return errors.at_least("num_classes", count, 1, whole=True)
+    if model_class.needs_labels:
+        raise errors.UserError(
+            f"{model_class.__name__} is conditional: expected num_classes of at least 1, got "
+            "None. Take a data set with labels, such as digits or mnist."
+        )
+
+
+def image_shape(shape):
+    """Returns (height, width, channels) as whole numbers, or raises a UserError."""
+    valid = len(shape) == 3 and all(int(n) == n and n > 0 for n in shape) and shape[-1] in (1, 3)
+    if not valid:
+        raise errors.UserError(
+            f"image_shape={tuple(shape)}: expected (height, width, channels) with 1 or 3 channels."
+        )
+    return tuple(int(n) for n in shape)
+
+
+def _either(names):
+    return " or ".join(map(repr, names))

@@ -1,0 +1,78 @@
+"""The loop of `fit`: many steps a call, on any tf.distribute strategy, from any step.
+
+`make_train_function` is Keras's place for it, so that `compile`, `fit`, callbacks and metrics stay
+Keras's own; its own loop fails under several replicas.
+"""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class FiniteMean(keras.metrics.Mean):
+    """Mean over the values that are finite: one bad step does not spoil an epoch's figures."""
+
+    def update_state(self, values, sample_weight=None):
+        values = tf.cast(values, tf.float32)
+        finite = tf.math.is_finite(values)
+        weight = tf.cast(finite, tf.float32)
+        if sample_weight is not None:
+            weight *= tf.cast(sample_weight, tf.float32)
+        return super().update_state(tf.where(finite, values, 0.0), weight)
+
+
+class LoopedModel(keras.Model):
+    """A keras.Model with that loop.
+
+    Attributes:
+        steps_per_epoch: set where an endless data set is cut into epochs; else None.
+        steps_made: training steps that lie behind.
+        calls_made: calls of the loop since then.
+    """
+
+    steps_per_epoch = None
+
+    def make_train_function(self, force=False):
+        """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+
+        def replica_step(data):
+            self.train_step(data)
+
+        if not self.run_eagerly:
+            replica_step = tf.function(
+                replica_step, jit_compile=self.jit_compile, reduce_retracing=True
+            )
+
+        def run_steps(iterator, count):
+            for _ in tf.range(count):
+                strategy.run(replica_step, args=(next(iterator),))
+
+        if not self.run_eagerly:
+            run_steps = tf.function(run_steps, reduce_retracing=True)
+
+        def train_function(iterator):
+            count = self._steps_to_run()
+            run_steps(iterator, tf.constant(count))
+            self.steps_made += count
+            self.calls_made += 1
+            return self.get_metrics_result()
+
+        self.train_function = train_function
+        return train_function
+
+    def set_step(self, step):
+        """Says how many training steps lie behind, so that epochs end where they should."""
+        self.steps_made, self.calls_made = step, 0
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: the constructor has built it, and Keras would take a batch of the data."""
+
+    def _steps_to_run(self):
+        """How many steps the next call of the loop runs: none past the end of an epoch."""
+        if self.steps_per_epoch is None:
+            return self.steps_per_execution
+        left = self.steps_per_epoch - self.steps_made % self.steps_per_epoch
+        return min(self.steps_per_execution, left)

@@ -1,0 +1,119 @@
+"""What hierarchies share: several stochastic layers, each drawn given all those above it.
+
+    p(x, z) = p(x | z) p(z_1) prod_l p(z_l | z_<l)
+    q(z | x) = q(z_1 | x) prod_l q(z_l | x, z_<l)
+
+Layers are numbered from the top, z_1, which alone is the model's z for users: `decode` takes it,
+with the layers below at their priors' means. Training, sampling and reconstruction are one walk
+down the layers, with other noise.
+"""
+
+import tensorflow as tf
+
+from vae_zoo import distributions, noise
+from vae_zoo.elbo import Latent
+from vae_zoo.vae import VAE
+
+
+class Hierarchy(VAE):
+    """A VAE of several stochastic layers; the base class of hvae and ladder_vae.
+
+    A subclass says the shapes of the layers, and for each layer below the top the two conditional
+    distributions; see the hooks. `encode` returns a list, the top posterior's parameters first.
+    """
+
+    # What a hierarchy says.
+
+    def lower_shapes(self):
+        """Returns the event shape of each layer below the top, from the top down."""
+        raise NotImplementedError
+
+    def join(self, layer, z, features=None):
+        """Returns what the layers below `layer` and the likelihood see, [..., *features].
+
+        Args:
+            layer: from 0, the top.
+            z: its sample, [..., *event].
+            features: what the layer itself saw; None at the top.
+        """
+        raise NotImplementedError
+
+    def lower_prior(self, layer, features):
+        """Returns p(z_l | z_<l), batch [...], of a layer below the top."""
+        raise NotImplementedError
+
+    def lower_posterior(self, layer, features, prior, encoded):
+        """Returns q(z_l | x, z_<l), batch [...], of a layer below the top."""
+        raise NotImplementedError
+
+    # What follows from it.
+
+    def posterior_of(self, encoded):
+        return super().posterior_of(encoded[0])
+
+    def infer(self, encoded, label, num_samples, seed):
+        top = super().infer(encoded, label, num_samples, seed)[0]
+        batch = top.z.shape[1] or tf.shape(top.z)[1]
+
+        def normals(layer, shape):
+            return noise.standard_normal(seed, num_samples, batch, shape, layer)
+
+        return self.descend(top, normals, encoded)
+
+    def descend(self, top, normals, encoded=None):
+        """Returns the Latents of all layers, top first.
+
+        Args:
+            top: the top layer's Latent; z [..., D].
+            normals: a function (layer, event shape) -> noise, broadcastable with [..., *event].
+            encoded: `encode`'s result; None draws each layer from its prior.
+        """
+        features = self.join(0, top.z)
+        latents = [top._replace(features=features)]
+        for layer, shape in enumerate(self.lower_shapes(), start=1):
+            prior = self.lower_prior(layer, features)
+            posterior = prior
+            if encoded is not None:
+                posterior = self.lower_posterior(layer, features, prior, encoded)
+            z = distributions.reparameterize(posterior, normals(layer, shape))
+            features = self.join(layer, z, features)
+            latents.append(Latent(posterior, prior, z, features))
+        return latents
+
+    def log_likelihood(self, image, latents, label=None):
+        del label
+        return self.pixel_likelihood(latents[-1].features).log_prob(image)
+
+    def likelihood(self, z, label=None):
+        """Returns p(x | z) for z [..., D] of the top layer, those below at their priors' means."""
+        del label
+        return self._likelihood_below(Latent(None, None, z), _no_noise)
+
+    def reconstruct(self, image, label=None):
+        encoded = self.encode(image, label)
+        posterior = self.posterior_of(encoded)
+        top = Latent(posterior, None, distributions.centre(posterior))
+        return self._likelihood_below(top, _no_noise, encoded).mean()
+
+    def sample(self, seed, label=None, temperature=1.0):
+        """Returns (images [N, H, W, C], z [N, D] of the top layer), one for each row of seed.
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: int32 [N], for a conditional model.
+            temperature: factor of the noise of every layer; 1 is the model.
+        """
+        z = self.sample_prior(seed, label, temperature)
+
+        def normals(layer, shape):
+            return temperature * noise.normal(seed, shape, layer)
+
+        return self._likelihood_below(Latent(None, None, z), normals).mean(), z
+
+    def _likelihood_below(self, top, normals, encoded=None):
+        return self.pixel_likelihood(self.descend(top, normals, encoded)[-1].features)
+
+
+def _no_noise(layer, shape):
+    del layer
+    return tf.zeros(shape)

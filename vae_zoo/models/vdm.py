@@ -1,0 +1,405 @@
+"""Variational diffusion: a hierarchy of T, or infinitely many, layers with a fixed posterior.
+
+    q(z_t | x) = N(alpha_t x, sigma_t^2),   SNR(t) = alpha_t^2 / sigma_t^2 = exp(-gamma(t))
+    -ELBO(x) = KL(q(z_1 | x) || N(0, 1)) - E[log p(x | z_0)]
+               + T/2 E_i[(SNR(s) - SNR(t)) ||x - x_hat(z_t)||^2],   t = i / T, s = t - 1 / T
+
+alpha_t^2 + sigma_t^2 = 1, and p(z_s | z_t) is q(z_s | z_t, x) with x_hat in the place of x. Images
+are moved to [-1, 1]. One layer at a random time stands for all. The schedule gamma is learned: its
+ends by the bound; its shape too for finite T, while in the limit the bound does not depend on it
+and it lowers the variance of the estimate.
+
+Kingma, Salimans, Poole and Ho (2021), "Variational diffusion models", eq. 11, 13 and 15.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vae_zoo import distributions, errors, noise, replicas, unet
+from vae_zoo.elbo import Latent
+from vae_zoo.errors import at_least
+from vae_zoo.vae import VAE
+
+tfd = tfp.distributions
+
+# gamma(0) and gamma(1) at the start of training: next to no noise, next to nothing else.
+_ENDS = {"bernoulli": (-3.0, 7.0), "discretized_logistic": (-14.0, 7.0)}
+_PIECES = 16  # of the learned schedule
+_LEAST_SHARE = 0.1  # of a piece's time, beside an even share
+_FREQUENCIES = (0.125, 0.25, 0.5, 1.0)  # of the features of gamma
+_START, _READ, _LAYER, _TIME = range(4)  # noise streams: z_1, z_0, z_t and t
+
+
+class Layer(NamedTuple):
+    """One layer of the hierarchy at one time, weighed to stand for all of them.
+
+    Attributes:
+        error: ||x - x_hat(z_t)||^2, [K, B].
+        weight: half of T (SNR(s) - SNR(t)), or of -SNR'(t) in the limit, [K, B].
+        log_density: log of how densely times cover gamma(t), [K, B], up to a constant.
+    """
+
+    error: tf.Tensor
+    weight: tf.Tensor
+    log_density: tf.Tensor
+
+
+class VDM(VAE):
+    """Variational diffusion model.
+
+    Args:
+        image_shape: (H, W, C).
+        timesteps: T, layers of the hierarchy; None is the limit of infinitely many.
+        sample_steps: steps of `sample`, where it is not told and T is None.
+        network: "unet", the one network of this model.
+        hidden: channels of the U-Net at each resolution; see unet.DEFAULT_HIDDEN.
+        blocks: residual blocks at each resolution, down and up.
+        **kwargs: of VAE. The latent variables have the image's size.
+    """
+
+    is_bound = True
+    decodes_z = False
+    combines = {"network": ("unet",)}
+
+    def __init__(
+        self,
+        image_shape,
+        *,
+        timesteps=None,
+        sample_steps=100,
+        network="unet",
+        blocks=1,
+        **kwargs,
+    ):
+        if "latent_size" in kwargs:
+            raise errors.UserError(
+                f"latent_size={kwargs['latent_size']!r}: vdm has no such choice, its latents are "
+                "noisy images. Leave it out."
+            )
+        if timesteps is not None:
+            timesteps = at_least("timesteps", timesteps, 1, whole=True)
+        self.timesteps = timesteps
+        self.sample_steps = at_least("sample_steps", sample_steps, 1, whole=True)
+        super().__init__(
+            image_shape, math.prod(image_shape), network=network, blocks=blocks, **kwargs
+        )
+
+    def build_networks(self):
+        channels = self.image_shape[-1]
+        low, high = _ENDS[self.likelihood_name]
+        self.schedule = NoiseSchedule(low, high, shape_from_bound=self.timesteps is not None)
+        self.denoiser = unet.build_unet(
+            self.image_shape,
+            2 * channels,
+            2 * len(_FREQUENCIES),
+            channels * (1 if self.likelihood_name == "bernoulli" else _PRIOR_PARAMETERS),
+            self.hidden,
+            self.blocks,
+            self.dtype_policy,
+        )
+
+    def encode(self, image, label=None):
+        del label
+        return 2.0 * image - 1.0
+
+    def posterior_of(self, encoded):
+        """Returns q(z_1 | x), the only posterior that has a prior of its own."""
+        gamma = self.schedule.gamma(1.0)
+        scale = tf.fill(tf.shape(encoded), _sigma(gamma))
+        return tfd.Independent(tfd.Normal(_alpha(gamma) * encoded, scale), 3)
+
+    def prior(self, label=None):
+        del label
+        return distributions.standard_normal(self.image_shape)
+
+    def likelihood(self, z, label=None):
+        """Returns p(x | z_0) for z_0 [..., H, W, C]: each pixel from its own latent alone."""
+        del label
+        gamma = self.schedule.gamma(0.0)
+        if self.likelihood_name == "bernoulli":
+            return tfd.Independent(distributions.Bernoulli(logits=_evidence(z, gamma)), 3)
+        return tfd.Independent(QuantizedPixel(z / _alpha(gamma), tf.exp(0.5 * gamma)), 3)
+
+    def infer(self, encoded, label, num_samples, seed):
+        batch = encoded.shape[0] or tf.shape(encoded)[0]
+
+        def normals(stream):  # [K, B, H, W, C]
+            return noise.standard_normal(seed, num_samples, batch, self.image_shape, stream)
+
+        posterior = self.posterior_of(encoded)
+        z_1 = distributions.reparameterize(posterior, normals(_START))
+        z_0 = diffuse(encoded, self.schedule.gamma(0.0), normals(_READ))
+        time = noise.spread_uniform(seed, num_samples, batch, _TIME)
+        layer = self.layer(encoded, time, normals(_LAYER))
+        return [Latent(posterior, self.prior(label), z_1), Latent(None, layer, z_0)]
+
+    def layer(self, x, time, normals):
+        """Returns the Layer at given times.
+
+        Args:
+            x: images in [-1, 1], [B, H, W, C].
+            time: [K, B] in [0, 1); with finite T, the layer i with i - 1 <= T time < i.
+            normals: noise of z_t, [K, B, H, W, C].
+        """
+        if self.timesteps is None:
+            gamma, slope, log_density = self.schedule(time)
+            weight = 0.5 * slope * tf.exp(-gamma)
+        else:
+            above = (tf.floor(time * self.timesteps) + 1.0) / self.timesteps
+            gamma, _, log_density = self.schedule(above)
+            below = self.schedule.gamma(above - 1.0 / self.timesteps)
+            weight = 0.5 * self.timesteps * tf.exp(-gamma) * tf.math.expm1(gamma - below)
+        z = diffuse(x, gamma[..., tf.newaxis, tf.newaxis, tf.newaxis], normals)
+        flat = tf.reshape(z, [-1, *self.image_shape])
+        x_hat = tf.reshape(self.denoise(flat, tf.reshape(gamma, [-1])), tf.shape(z))
+        return Layer(tf.reduce_sum((x - x_hat) ** 2, [-3, -2, -1]), weight, log_density)
+
+    def layer_rates(self, inputs, seed):
+        """Returns the rate of each of the T layers in nats, [T, B]: their sum is what the second
+        column of `terms` estimates.
+
+        Args:
+            inputs: {"image": [B, H, W, C]}.
+            seed: int32 [2] or [B, 2], of the noise; the layers share it.
+
+        Raises:
+            UserError: where T is infinite.
+        """
+        if self.timesteps is None:
+            raise errors.UserError(
+                "timesteps=None: there are infinitely many layers. Expected a finite number."
+            )
+        x = self.encode(self.check_inputs(inputs)[0])
+        batch = tf.shape(x)[0]
+        normals = noise.standard_normal(seed, 1, batch, self.image_shape, _LAYER)
+
+        def rate(index):
+            time = tf.fill([1, batch], (tf.cast(index, tf.float32) + 0.5) / self.timesteps)
+            layer = self.layer(x, time, normals)
+            return (layer.weight * layer.error)[0] / self.timesteps
+
+        return tf.map_fn(rate, tf.range(self.timesteps), fn_output_signature=tf.float32)
+
+    def rate(self, latent, analytic=True):
+        if isinstance(latent.prior, Layer):
+            return latent.prior.weight * latent.prior.error
+        return super().rate(latent, analytic)
+
+    def penalty(self, latents, seed):
+        """Returns zeros whose gradient moves the schedule's pieces to even out the rate's size.
+
+        The variance over times is that of rate^2, an integral over gamma with one over the density
+        of times in it: the gradient is that of -rate^2 log density.
+        """
+        del seed
+        layer = latents[-1].prior
+        if self.timesteps is not None:
+            return tf.zeros([])
+        rate = tf.stop_gradient(layer.weight * layer.error)
+        share = tf.math.divide_no_nan(rate, replicas.mean(tf.reduce_mean(rate)))
+        return share**2 * (tf.stop_gradient(layer.log_density) - layer.log_density)
+
+    def denoise(self, z, gamma):
+        """Returns x_hat(z_t), what the pixels are to be expected, [N, H, W, C].
+
+        The network gives each pixel's prior in its context; the pixel's own noisy value comes in
+        by Bayes' rule. What remains to be learned is smooth in gamma.
+
+        Args:
+            z: z_t, [N, H, W, C].
+            gamma: negative log signal-to-noise ratio, [N].
+        """
+        angles = gamma[:, tf.newaxis] * tf.constant(_FREQUENCIES)
+        features = tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+        gamma = gamma[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        own = _evidence(z, gamma) / 2.0
+        inputs = tf.concat([z, tf.tanh(own)], axis=-1)
+        outputs = tf.cast(self.denoiser([inputs, features]), tf.float32)
+        if self.likelihood_name == "bernoulli":
+            return tf.tanh(own + outputs)
+        parameters = tf.split(outputs, _PRIOR_PARAMETERS, axis=-1)
+        return expected_pixel(z / _alpha(gamma), tf.exp(0.5 * gamma), *parameters)
+
+    def reconstruct(self, image, label=None):
+        """Returns the likelihood's mean at the mean of z_0, which has next to no noise."""
+        x = self.encode(tf.cast(image, tf.float32), label)
+        return self.likelihood(_alpha(self.schedule.gamma(0.0)) * x).mean()
+
+    def sample(self, seed, label=None, temperature=1.0, steps=None):
+        """Returns (images [N, H, W, C], z_1 [N, H * W * C]), one for each row of seed.
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: not used.
+            temperature: factor of all noise; 1 is the model.
+            steps: layers to come down by; None is T, or sample_steps where T is infinite.
+
+        Raises:
+            UserError: for fewer than one step.
+        """
+        del label
+        if steps is None:
+            steps = self.timesteps or self.sample_steps
+        at_least("steps", steps, 1, whole=True)
+        z_1 = temperature * noise.normal(seed, self.image_shape)
+        z_0 = self._descend_to_image(z_1, seed, tf.constant(temperature, tf.float32), steps)
+        return self.likelihood(z_0).mean(), tf.reshape(z_1, [-1, self.latent_size])
+
+    @tf.function(autograph=False, reduce_retracing=True)  # many steps, each of many operations
+    def _descend_to_image(self, z_1, seed, temperature, steps):
+        gammas = self.schedule.gamma(tf.linspace(1.0, 0.0, steps + 1))
+
+        def descend(step, z):
+            gamma, below = tf.gather(gammas, step), tf.gather(gammas, step + 1)
+            normals = temperature * noise.normal(seed, self.image_shape, step + 1)
+            return step + 1, self.descend(z, gamma, below, normals)
+
+        return tf.while_loop(lambda step, _: step < steps, descend, (tf.constant(0), z_1))[1]
+
+    def descend(self, z, gamma, below, normals):
+        """Returns z_s out of p(z_s | z_t), [N, H, W, C].
+
+        Args:
+            z: z_t, [N, H, W, C].
+            gamma, below: gamma(t) and gamma(s), scalars.
+            normals: noise, [N, H, W, C].
+
+        Source: Kingma et al. (2021), appendix A.4.
+        """
+        x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
+        fresh = -tf.math.expm1(below - gamma)  # the share of sigma_s^2 that is new
+        mean = _alpha(below) * ((1.0 - fresh) * z / _alpha(gamma) + fresh * x_hat)
+        return mean + _sigma(below) * tf.sqrt(fresh) * normals
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class NoiseSchedule(keras.layers.Layer):
+    """A learned monotone gamma(t) on [0, 1]: straight in each of 16 pieces of equal height.
+
+    What is learned beside the ends is how much time each piece gets, so that the density of times
+    over gamma is a histogram.
+
+    Args:
+        low, high: gamma(0) and gamma(1) at the start.
+        shape_from_bound: whether gamma(t) itself, or only its density, has a gradient to the
+            shares of time.
+    """
+
+    def __init__(self, low, high, shape_from_bound, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.shape_from_bound = shape_from_bound
+        self.low = self._add("low", (), low)
+        self.height = self._add("height", (), high - low)
+        self.logits = self._add("logits", (_PIECES,), 0.0)
+        self.built = True
+
+    def _add(self, name, shape, value):
+        initial = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=shape, initializer=initial, autocast=False)
+
+    def gamma(self, time):
+        """Returns gamma(t), of the shape of `time`."""
+        return self(tf.convert_to_tensor(time, tf.float32))[0]
+
+    def call(self, time):
+        """Returns (gamma, its slope, log density of times at gamma), of the shape of `time`."""
+        shares = _LEAST_SHARE / _PIECES + (1.0 - _LEAST_SHARE) * tf.nn.softmax(self.logits)
+        log_density = tf.math.log(shares)
+        shares = shares if self.shape_from_bound else tf.stop_gradient(shares)
+        ends = tf.cumsum(shares)
+        piece = tf.reduce_sum(tf.cast(time[..., tf.newaxis] >= ends[:-1], tf.int32), axis=-1)
+        share = tf.gather(shares, piece)
+        within = (time - tf.gather(ends, piece)) / share + 1.0  # of the piece's time
+        height = tf.nn.softplus(self.height) / _PIECES
+        gamma = self.low + height * (tf.cast(piece, tf.float32) + within)
+        return gamma, height / share, tf.gather(log_density, piece)
+
+
+class QuantizedPixel(tfd.QuantizedDistribution):
+    """An 8-bit pixel read from its latent: a normal around it, quantised to the 256 levels.
+
+    Args:
+        location: in [-1, 1].
+        scale: of the normal, likewise.
+    """
+
+    def __init__(self, location, scale):
+        half = (distributions.LEVELS - 1) / 2
+        self._location = location
+        # Quantisation rounds up: half a level less makes it round to the nearest.
+        normal = tfd.Normal(half * (1.0 + location) - 0.5, half * scale)
+        super().__init__(normal, low=0.0, high=distributions.LEVELS - 1.0)
+
+    def _log_prob(self, image):
+        return super()._log_prob(tf.round(image * (distributions.LEVELS - 1)))
+
+    def _mean(self):
+        return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level
+
+
+_PRIOR_PARAMETERS = 5  # of an 8-bit pixel: weights of black, white and grey; mean and scale of grey
+
+
+def expected_pixel(value, scale, black, white, grey, mean, log_scale):
+    """Returns E[x | value] of pixels in [-1, 1] that are seen as x + scale * noise.
+
+    A pixel's prior is black (-1) or white (1) to the bit, or a normal N(mean, exp(log_scale)^2)
+    over the grey levels.
+
+    Args:
+        value: what is seen, [..., H, W, C].
+        scale: of the noise, broadcastable.
+        black, white, grey: log-weights, [..., H, W, C].
+        mean, log_scale: of grey.
+    """
+    spread = tf.exp(2.0 * distributions.bounded(log_scale, -5.0, 1.0))
+    variance = scale**2
+    total = spread + variance
+    logits = tf.stack(
+        [
+            black - 0.5 * tf.math.log(variance) - 0.5 * (value + 1.0) ** 2 / variance,
+            white - 0.5 * tf.math.log(variance) - 0.5 * (value - 1.0) ** 2 / variance,
+            grey - 0.5 * tf.math.log(total) - 0.5 * (value - mean) ** 2 / total,
+        ],
+        axis=-1,
+    )
+    weights = tf.unstack(tf.nn.softmax(logits), axis=-1)
+    middle = (mean * variance + value * spread) / total
+    level = expected_level(middle, tf.sqrt(spread * variance / total))
+    return weights[1] - weights[0] + weights[2] * level
+
+
+def expected_level(mean, scale):
+    """Returns the mean of a normal over [-1, 1] restricted to the 256 levels.
+
+    Beyond a scale of 0.6 levels it is the normal's own, to within a thousandth of a level.
+    """
+    half = (distributions.LEVELS - 1) / 2
+    position, scale = half * (1.0 + mean), half * scale
+    narrow = tf.minimum(scale, 0.6)[..., tf.newaxis]
+    near = tf.round(position)[..., tf.newaxis] + tf.range(-2.0, 3.0)
+    weights = tf.nn.softmax(-0.5 * ((position[..., tf.newaxis] - near) / narrow) ** 2)
+    level = tf.reduce_sum(weights * near, axis=-1)
+    return tf.where(scale < 0.6, level, position) / half - 1.0
+
+
+def diffuse(x, gamma, normals):
+    """Returns z_t = alpha_t x + sigma_t noise."""
+    return _alpha(gamma) * x + _sigma(gamma) * normals
+
+
+def _alpha(gamma):
+    return tf.sqrt(tf.sigmoid(-gamma))
+
+
+def _sigma(gamma):
+    return tf.sqrt(tf.sigmoid(gamma))
+
+
+def _evidence(z, gamma):
+    """Returns log p(z_t | x = 1) - log p(z_t | x = -1)."""
+    return 2.0 * z * _alpha(gamma) / tf.sigmoid(gamma)

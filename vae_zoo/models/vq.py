@@ -1,0 +1,292 @@
+"""Vector quantisation: the latents are codes of a learned codebook, with a learned prior.
+
+    c_i = argmin_k ||e_i(x) - v_k||,   -ELBO(x) = -log p(x | v_c) - log p(c)
+    loss = -ELBO(x) + commitment * sum_i ||e_i(x) - sg[v_{c_i}]||^2
+
+e(x) is a grid of vectors; the decoder's gradient goes straight through the choice of the code. The
+codebook follows the mean of what chooses each code; the prior over the grid is a causal
+transformer, trained along with all else on the codes as they are. The posterior being one point,
+-log p(c) is the whole rate, and the bound is one of log p(x).
+
+van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete representation learning", eq. 1 to 3
+and appendix A.1; codes out of use are reset as in Dhariwal et al. (2020), "Jukebox", section 3.2.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from vae_zoo import causal, distributions, errors, networks, noise, optimizers, replicas
+from vae_zoo.elbo import Latent
+from vae_zoo.errors import at_least
+from vae_zoo.loop import FiniteMean
+from vae_zoo.vae import VAE
+
+_RESET = 0  # noise stream: which vectors of the batch take the places of dead codes
+_ALIVE = 0.01  # of an even share of the vectors: the use below which a code is dead
+
+
+class Choice(NamedTuple):
+    """What the encoder said, and the codes nearest to it.
+
+    Attributes:
+        encoded: e(x), float32 [B, h, w, D].
+        codes: int32 [B, h * w].
+        vectors: of the codes, float32 [B, h, w, D].
+    """
+
+    encoded: tf.Tensor
+    codes: tf.Tensor
+    vectors: tf.Tensor
+
+
+class VQVAE(VAE):
+    """Vector-quantised autoencoder with an autoregressive prior, trained jointly.
+
+    Args:
+        image_shape: (H, W, C); codes lie on a grid of sides halved until one is at most 8.
+        latent_size: D, of a code's vector.
+        codebook_size: codes.
+        commitment: weight of the encoder's distance to its code.
+        decay: of the codebook's running means.
+        prior_width: channels of the prior.
+        prior_depth: blocks of the prior.
+        network: "resnet", the one network of this model.
+        hidden: channels at each resolution; None is networks.DEFAULT_HIDDEN's of resnet.
+        **kwargs: of VAE.
+    """
+
+    is_bound = True
+    decodes_z = False
+    has_penalty = True
+    combines = {"network": ("resnet",)}
+
+    def __init__(
+        self,
+        image_shape,
+        latent_size=16,
+        *,
+        codebook_size=128,
+        commitment=0.25,
+        decay=0.99,
+        prior_width=64,
+        prior_depth=3,
+        network="resnet",
+        **kwargs,
+    ):
+        self.codebook_size = at_least("codebook_size", codebook_size, 2, whole=True)
+        self.commitment = at_least("commitment", commitment, 0)
+        if not 0 < decay < 1:
+            raise errors.UserError(f"decay={decay!r}: expected a number between 0 and 1.")
+        self.decay = decay
+        self.prior_width = at_least("prior_width", prior_width, 4, whole=True)
+        if self.prior_width % 4:  # heads
+            raise errors.UserError(f"prior_width={prior_width!r}: expected a multiple of 4.")
+        self.prior_depth = at_least("prior_depth", prior_depth, 1, whole=True)
+        super().__init__(image_shape, latent_size, network=network, **kwargs)
+
+    def build_networks(self):
+        self.grid = networks.resolutions(self.image_shape)[-1]
+        places, policy = math.prod(self.grid), self.dtype_policy
+        hidden = networks.check_hidden("resnet", self.hidden)
+        parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
+        self.encoder = networks.build_map_encoder(*parts)
+        outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
+        self.decoder = networks.build_map_decoder(*parts, outputs)
+        self.codebook = Codebook(self.codebook_size, self.latent_size, self.decay)
+        sizes = (self.codebook_size, places, self.prior_width, self.prior_depth)
+        self.code_prior = causal.CausalTransformer(*sizes, dtype=policy)
+        self.code_prior.build((None, places))
+        self.trackers["perplexity"] = FiniteMean("perplexity")
+
+    def encode(self, image, label=None):
+        del label
+        return tf.cast(self.encoder(self.centred(image)), tf.float32)
+
+    def choose(self, encoded):
+        """Returns the Choice for e(x) [B, h, w, D]."""
+        codes = self.codebook.nearest(encoded)
+        vectors = self.codebook.vectors_of(codes)
+        return Choice(encoded, tf.reshape(codes, [-1, math.prod(self.grid)]), vectors)
+
+    def infer(self, encoded, label, num_samples, seed):
+        del label, seed
+        choice = self.choose(encoded)
+        z = straight_through(encoded, choice.vectors)
+        z = tf.reshape(z, [1, -1, math.prod(self.grid) * self.latent_size])
+        return [Latent(choice, self.code_prior, tf.repeat(z, num_samples, axis=0))]
+
+    def rate(self, latent, analytic=True):
+        del analytic
+        return -latent.prior.log_prob(latent.posterior.codes)
+
+    def penalty(self, latents, seed):
+        """Returns the commitment term, [B]."""
+        del seed
+        choice = latents[0].posterior
+        distance = choice.encoded - tf.stop_gradient(choice.vectors)
+        return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
+
+    def call(self, inputs, training=None):
+        if not training:
+            return super().call(inputs, training)
+        self._encoded = self.encode(*self.check_inputs(inputs))
+        return super().call(inputs, training, encoded=self._encoded)
+
+    def train_step(self, data):
+        """Also moves the codebook, unless the optimizer skipped the step."""
+        key = self.noise_key(self._step())
+        logs = super().train_step(data)
+        use = self.codebook.use_of(self._encoded, key)
+        guard = optimizers.guard(self.optimizer)
+        good = guard is None or tf.equal(guard.skipped_in_a_row.value, 0)
+        self.codebook.follow(use, good)
+        self.trackers["perplexity"].update_state(perplexity(use.counts))
+        return logs
+
+    def figures(self):
+        usage = perplexity(self.codebook.counts.value)
+        return {"codebook_perplexity": float(usage), "codebook_size": self.codebook_size}
+
+    def reconstruct(self, image, label=None):
+        """Returns the likelihood's mean at the image's codes, [B, H, W, C] in [0, 1]."""
+        encoded = self.encode(tf.cast(image, tf.float32), label)
+        return self.decode(self.choose(encoded).vectors)
+
+    def decode(self, z, label=None):
+        """Returns the likelihood's mean for code vectors [N, h, w, D]."""
+        flat = tf.reshape(z, [-1, math.prod(self.grid) * self.latent_size])
+        return self.likelihood(flat, label).mean()
+
+    def sample(self, seed, label=None, temperature=1.0):
+        """Returns (images [N, H, W, C], codes float32 [N, h * w]), one for each row of seed.
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: not used.
+            temperature: what the prior's logits are divided by; 1 is the model.
+        """
+        del label
+        uniforms = noise.uniform(seed, [math.prod(self.grid)])
+        codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
+        image = self.decode(self.codebook.vectors_of(codes))
+        return image, tf.cast(codes, tf.float32)
+
+
+class Use(NamedTuple):
+    """How a global batch uses the codebook.
+
+    Attributes:
+        counts: vectors that chose each code, [C].
+        sums: of those vectors, [C, D].
+        spare: a vector of the batch for each code, should it be dead, [C, D].
+    """
+
+    counts: tf.Tensor
+    sums: tf.Tensor
+    spare: tf.Tensor
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class Codebook(layers.Layer):
+    """Vectors that follow the running mean of what chooses them; none of it has a gradient.
+
+    It starts without use: the first step takes every vector from its batch.
+
+    Args:
+        size: C, codes.
+        dimension: D.
+        decay: of the running counts and means.
+    """
+
+    def __init__(self, size, dimension, decay, **kwargs):
+        super().__init__(dtype="float32", trainable=False, **kwargs)
+        self.size, self.dimension, self.decay = size, dimension, decay
+        self.vectors = self._add("vectors", (size, dimension), "random_normal")
+        self.counts = self._add("counts", (size,), "zeros")
+        self.built = True
+
+    def _add(self, name, shape, initializer):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",  # every replica computes the same
+        )
+
+    def nearest(self, encoded):
+        """Returns the codes of vectors [..., D], int32 [...]."""
+        vectors = self.vectors.value
+        product = tf.matmul(tf.reshape(encoded, [-1, self.dimension]), vectors, transpose_b=True)
+        distance = tf.reduce_sum(vectors**2, axis=-1) - 2.0 * product
+        codes = tf.argmin(distance, axis=-1, output_type=tf.int32)
+        return tf.reshape(codes, tf.shape(encoded)[:-1])
+
+    def vectors_of(self, codes):
+        """Returns the vectors of codes [...], float32 [..., D]."""
+        return tf.gather(self.vectors.value, codes)
+
+    def use_of(self, encoded, key):
+        """Returns the Use by vectors [..., D] of this replica and of all others.
+
+        Args:
+            encoded: float32 [..., D].
+            key: int32 [2], of the noise.
+        """
+        encoded = tf.reshape(tf.stop_gradient(encoded), [-1, self.dimension])
+        chosen = tf.one_hot(self.nearest(encoded), self.size)  # [M, C]
+        spare = _spare(encoded, noise.shared_uniform(key, [self.size], _RESET))
+        parts = (tf.reduce_sum(chosen, 0), tf.matmul(chosen, encoded, transpose_a=True), spare)
+        return Use(*(replicas.total(part) for part in parts))
+
+    def follow(self, use, good=True):
+        """Moves the running means by a batch's Use, where `good`; resets dead codes.
+
+        Source: van den Oord et al. (2017), eq. 6 to 8 of appendix A.1.
+        """
+        kept = self.decay * self.counts.value
+        counts = kept + (1.0 - self.decay) * use.counts
+        sums = kept[:, tf.newaxis] * self.vectors.value + (1.0 - self.decay) * use.sums
+        even = tf.reduce_sum(use.counts) / self.size
+        alive = counts >= _ALIVE * even
+        vectors = tf.where(
+            alive[:, tf.newaxis], tf.math.divide_no_nan(sums, counts[:, tf.newaxis]), use.spare
+        )
+        counts = tf.where(alive, counts, even)
+        self.vectors.assign(tf.where(good, vectors, self.vectors.value))
+        self.counts.assign(tf.where(good, counts, self.counts.value))
+
+    def get_config(self):
+        sizes = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
+        return {**super().get_config(), **sizes}
+
+
+def straight_through(encoded, vectors):
+    """Returns the vectors, with the gradient of the encoding."""
+    return encoded + tf.stop_gradient(vectors - encoded)
+
+
+def perplexity(counts):
+    """Returns exp(entropy) of how often each code is used: as many codes, evenly used, say."""
+    share = counts / tf.maximum(tf.reduce_sum(counts), 1e-12)
+    return tf.exp(-tf.reduce_sum(tf.math.xlogy(share, share)))
+
+
+def _spare(encoded, uniforms):
+    """Returns the rows of the global batch at `uniforms` of its length; zero where another has it.
+
+    Args:
+        encoded: this replica's rows, [M, D].
+        uniforms: the same on every replica, [C].
+    """
+    count, replica = replicas.replica()
+    rows = tf.shape(encoded)[0]
+    index = tf.cast(uniforms * tf.cast(rows * count, tf.float32), tf.int32) - replica * rows
+    ours = (index >= 0) & (index < rows)
+    found = tf.gather(encoded, tf.clip_by_value(index, 0, rows - 1))
+    return tf.where(ours[:, tf.newaxis], found, 0.0)
