@@ -123,3 +123,20 @@ def exported(command, trained, tmp_path_factory):
         check=True,
     )
     return directory
+
+
+@pytest.fixture
+def one_line(capsys):
+    """A function that runs a command in this process; returns its one line, the exit code 2."""
+    from vae_zoo import cli
+
+    def run(command, flag_values, given):
+        for flag in flag_values:
+            flag_values[flag].unparse()
+        with pytest.raises(SystemExit) as stop:
+            cli.run(command, flag_values, ["command", *given])
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert stop.value.code == 2 and line.startswith("error: "), (given, line)
+        return line
+
+    return run

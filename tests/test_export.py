@@ -111,7 +111,7 @@ def test_random_bits_in_tflite_are_random123s():
         (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344): (0xC4923A9C, 0x483DF7A0),
     }
 
-    @tf.function(input_signature=[tf.TensorSpec([4], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([4], tf.int32)], autograph=False)
     def bits(words):
         counter, key = (words[0], words[1]), (words[2], words[3])
         return tf.stack(vae_zoo.noise.threefry2x32(key, counter))

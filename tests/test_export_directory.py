@@ -173,29 +173,16 @@ def mistakes(run, directory):
     ]
 
 
-def one_line(flag_values, command, given, capsys):
-    """Returns the one line of a command that must exit with code 2."""
-    from vae_zoo import cli
-
-    for flag in flag_values:
-        flag_values[flag].unparse()
-    with pytest.raises(SystemExit) as stop:
-        cli.run(command, flag_values, ["command", *given])
-    line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert stop.value.code == 2 and line.startswith("error: "), (given, line)
-    return line
-
-
-def test_mistakes_get_one_line_and_leave_nothing(trained, tmp_path, capsys):
+def test_mistakes_get_one_line_and_leave_nothing(trained, tmp_path, one_line):
     from export import __main__ as main
 
     for given, words in mistakes(trained, tmp_path):
-        assert words in one_line(main.FLAGS, main.export_run, given, capsys), given
+        assert words in one_line(main.export_run, main.FLAGS, given), given
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "foreign" / "thesis.tex").read_text() == "do not delete"
 
 
-def test_a_full_disk_gets_one_line(trained, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_gets_one_line(trained, tmp_path, one_line, monkeypatch):
     import tensorflow as tf
 
     from export import __main__ as main
@@ -205,7 +192,7 @@ def test_a_full_disk_gets_one_line(trained, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(keras.export.ExportArchive, "write_out", full)
     given = [f"--run={trained}", f"--output_dir={tmp_path / 'new'}"]
-    assert "no space left" in one_line(main.FLAGS, main.export_run, given, capsys)
+    assert "no space left" in one_line(main.export_run, main.FLAGS, given)
     assert not list(tmp_path.iterdir())
 
 
