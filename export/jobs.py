@@ -92,5 +92,7 @@ def _reason(done):
     if done.returncode < 0:
         return f"the process was ended by signal {-done.returncode}"
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.partition(":")[0].endswith("Error")]
-    return (errors or lines or ["no message"])[-1][:300]
+    errors = [i for i, line in enumerate(lines) if line.partition(":")[0].endswith("Error")]
+    # TensorFlow's own message may begin on the line after the one that names the error.
+    told = lines[errors[-1] : errors[-1] + 2] if errors else lines[-1:]
+    return " ".join(told)[:300] or "no message"
