@@ -72,6 +72,7 @@ def export_model(
         UserError: for an unknown format, an output that is not an export, a model without
             signatures.
     """
+    signatures.check_model(model)
     output_dir = pathlib.Path(output_dir)
     name = saved_model.check_name(name or model.name)
     check_request(formats, quantize, max_batch_size)

@@ -93,7 +93,7 @@ def signatures(model, names=NAMES):
     for name in names:
         if name not in NAMES:
             raise errors.unknown("signature", name, NAMES)
-    _check_model(model)
+    check_model(model)
     missing = unsupported(model)
     found = [name for name in NAMES if name in names and name not in missing]
     return {name: _signature(model, name) for name in found}
@@ -149,7 +149,8 @@ def _example_images(model, seed, label):
     return (np.round(image * 255.0) / 255.0).astype(np.float32)
 
 
-def _check_model(model):
+def check_model(model):
+    """Raises a UserError for a model that no signature can be made of."""
     if not all(hasattr(model, name) for name in ("sample", "terms", "image_shape")):
         raise errors.UserError(
             f"{type(model).__name__} has no decoder signature: expected a model of vae_zoo (a "
