@@ -34,6 +34,10 @@ _IWAE = "87.63 nats (Burda et al., 2016, appendix D: K = 5, 5,000 importance sam
 _DEEP = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 2000, "free_bits": 0.5}}
 _BINARY = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 4000}}
 
+# No warm-up of the rate: it is all that trains a prior over codes, and a denoiser.
+_CODES = Recipe(epochs=20, patience=10, ema=0.99)  # averages as old as the codebook's
+_DIFFUSION = Recipe(epochs=20, learning_rate=2e-3, ema=0.999)
+
 RECIPES = {
     ("*", "digits"): Recipe(epochs=60, batch_size=32),
     # Few latent dimensions: 1,439 images leave holes in many, which prior draws fall into.
@@ -55,6 +59,10 @@ RECIPES = {
         published="79.24 nats (a convolutional ladder of 3 layers, 1,000 importance samples)",
         **_DEEP,
     ),
+    ("vq_vae", "binarized_mnist"): _CODES,
+    ("vq_vae", "mnist"): _CODES,
+    ("vdm", "binarized_mnist"): _DIFFUSION,
+    ("vdm", "mnist"): _DIFFUSION,
 }
 
 
