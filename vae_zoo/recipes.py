@@ -31,7 +31,7 @@ DEFAULT = Recipe()
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
 _IWAE = "87.63 nats (Burda et al., 2016, appendix D: K = 5, 5,000 importance samples)"
 
-_DEEP = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 2000, "free_bits": 0.5}}
+_DEEP = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 1000, "free_bits": 0.5}}
 _BINARY = {"patience": 30, "ema": 0.999, "arguments": {"warmup_steps": 4000}}
 
 # No warm-up of the rate: it is all that trains a prior over codes, and a denoiser.
@@ -45,6 +45,7 @@ RECIPES = {
     ("*", "sprites"): Recipe(epochs=30),
     ("*", "binarized_mnist"): Recipe(epochs=50, **_BINARY),
     ("*", "mnist"): Recipe(epochs=50, **_BINARY),
+    ("ladder_vae", "mnist"): Recipe(epochs=40, **_DEEP),
     ("vae", "binarized_mnist"): Recipe(epochs=100, published=_SBM, **_BINARY),
     ("conv_vae", "binarized_mnist"): Recipe(epochs=50, published=_SBM, **_BINARY),
     ("iwae", "binarized_mnist"): Recipe(epochs=100, published=_IWAE, **_BINARY),
