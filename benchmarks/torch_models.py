@@ -19,9 +19,9 @@ class TorchVAE(nn.Module):
         super().__init__()
         encoder, decoder = model.encoder.layers, model.decoder.layers
         self.latent_size = model.latent_size
-        self.encoder = nn.ModuleList(filter(None, map(_translated, encoder)))
+        self.encoder = nn.ModuleList(_translated(encoder))
         self.head = _dense(model.posterior_head)
-        self.decoder = nn.ModuleList(filter(None, map(_translated, decoder)))
+        self.decoder = nn.ModuleList(_translated(decoder))
         self.maps = next(layer.target_shape for layer in decoder if hasattr(layer, "target_shape"))
         self.convolutional = model.network == "conv"
 
@@ -51,7 +51,7 @@ class TorchVAE(nn.Module):
         return self._mapped(self.decoder[-1], x).reshape(len(x), 1, 28, 28)
 
     def _mapped(self, layer, x):
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and x.ndim == 2:
+        if not isinstance(layer, nn.Linear) and x.ndim == 2:
             x = x.reshape(-1, *self.maps).permute(0, 3, 1, 2)
         return layer(x)
 
@@ -60,11 +60,14 @@ def _bounded(value, low, high):
     return low + functional.softplus(high - low - functional.softplus(high - value))
 
 
-def _translated(layer):
-    """Returns the PyTorch layer with a Keras layer's weights, or None for one without."""
-    makers = {"Dense": _dense, "Conv2D": _conv, "Conv2DTranspose": _conv_transpose}
-    maker = makers.get(type(layer).__name__)
-    return maker(layer) if maker else None
+def _translated(stack):
+    """Yields the PyTorch layers with the weights of a stack's Keras layers."""
+    for layer, after in zip(stack, [*stack[1:], None], strict=True):
+        if type(layer).__name__ == "Dense":
+            yield _dense(layer)
+        elif type(layer).__name__ == "Conv2D":
+            shuffled = type(after).__name__ == "DepthToSpace"
+            yield nn.Sequential(_conv(layer, 4), nn.PixelShuffle(2)) if shuffled else _conv(layer)
 
 
 def _dense(layer):
@@ -72,18 +75,13 @@ def _dense(layer):
     return _filled(nn.Linear(*kernel.shape), kernel.T, bias)
 
 
-def _conv(layer):
+def _conv(layer, pixels=1):
+    """Returns a convolution; the channels of `pixels` sub-pixels in PixelShuffle's order."""
     kernel, bias = map(np.array, layer.weights)  # [h, w, in, out]
     size, _, inputs, outputs = kernel.shape
+    order = np.arange(outputs).reshape(pixels, -1).T.ravel()
     made = nn.Conv2d(inputs, outputs, size, layer.strides[0], 1)
-    return _filled(made, kernel.transpose(3, 2, 0, 1), bias)
-
-
-def _conv_transpose(layer):
-    kernel, bias = map(np.array, layer.weights)  # [h, w, out, in]
-    size, _, outputs, inputs = kernel.shape
-    made = nn.ConvTranspose2d(inputs, outputs, size, 2, 1)
-    return _filled(made, kernel.transpose(3, 2, 0, 1), bias)
+    return _filled(made, kernel.transpose(3, 2, 0, 1)[order], bias[order])
 
 
 def _filled(layer, kernel, bias):

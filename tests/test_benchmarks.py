@@ -40,9 +40,9 @@ def test_flops_of_dense_layers_are_counted_by_hand(tiny):
 
 
 def test_flops_of_convolutions_are_counted_by_hand(tiny):
-    model = tiny("conv_vae")  # z 3 - 256 - 7 x 7 x 4 - conv 3 x 3 to 4 - 4 x 4 to 4 - 4 x 4 to 1
+    model = tiny("conv_vae")  # z 3 - 256 - 7 x 7 x 4 - 3 x 3 to 4, to 16, to 4 at 14 x 14
     dense = 3 * 256 + 256 * 196
-    convolutions = 49 * 9 * 4 * 4 + 49 * 16 * 4 * 4 + 196 * 16 * 4 * 1
+    convolutions = 49 * 9 * 4 * 4 + 49 * 9 * 4 * 16 + 196 * 9 * 4 * 4
     assert flops.decoding_flops(model) == 2 * (dense + convolutions)
 
 

@@ -50,7 +50,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with strided convolutions",
         "Kingma and Welling 2014; Radford et al. 2016",
-        512_545,
+        554_244,
         ("conv",),
     ),
     "resnet_vae": ModelSpec(
@@ -68,7 +68,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with the rate weighed by beta, for disentangled latents",
         "Higgins et al. 2017",
-        495_605,
+        537_304,
         ("conv", "disentanglement"),
     ),
     "cvae": ModelSpec(
@@ -77,7 +77,7 @@ MODELS = {
         _TINY_CONV,
         "The conditional VAE: images of the class that one asks for",
         "Sohn et al. 2015",
-        523_457,
+        565_156,
         ("conv", "conditional"),
     ),
     "vamp_vae": ModelSpec(
@@ -86,7 +86,7 @@ MODELS = {
         {**_TINY_CONV, "components": 7},
         "The VAE whose prior is the mean of the posteriors at learned pseudo-inputs",
         "Tomczak and Welling 2018",
-        904_545,
+        946_244,
         ("conv", "prior"),
     ),
     "iaf_vae": ModelSpec(
@@ -95,7 +95,7 @@ MODELS = {
         {**_TINY_CONV, "flow_steps": 2},
         "The VAE with an inverse autoregressive flow as posterior",
         "Kingma et al. 2016",
-        735_329,
+        777_028,
         ("conv", "flow"),
     ),
     "hvae": ModelSpec(
@@ -131,7 +131,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with a penalty on the total correlation, estimated from the minibatch",
         "Chen et al. 2018",
-        495_605,
+        537_304,
         ("conv", "disentanglement"),
     ),
     "factor_vae": ModelSpec(
@@ -140,7 +140,7 @@ MODELS = {
         {**_TINY_CONV, "discriminator_hidden": (16, 16)},
         "The VAE with a penalty on the total correlation, from a discriminator",
         "Kim and Mnih 2018",
-        495_605,
+        537_304,
         ("conv", "disentanglement"),
     ),
     "info_vae": ModelSpec(
@@ -149,7 +149,7 @@ MODELS = {
         _TINY_CONV,
         "The VAE with a penalty on the discrepancy of latents and prior; MMD-VAE, WAE-MMD",
         "Zhao et al. 2019; Tolstikhin et al. 2018",
-        495_605,
+        537_304,
         ("conv", "mmd"),
     ),
     "vq_vae": ModelSpec(
