@@ -12,6 +12,7 @@ from vae_zoo import registry
 FLAGS = flags.FlagValues()
 
 ROOT = pathlib.Path(__file__).parent.parent
+_CURVES = "benchmarks/results/nll_curves.png"
 _HEAD = """# Results
 
 Written by `python -m benchmarks report` from the files under `benchmarks/results`, each of which
@@ -48,7 +49,6 @@ def quality(results):
     found = [result for result in results if result["benchmark"].startswith("quality-")]
     if not found:
         return
-    from benchmarks import harness
     from vae_zoo import plots
 
     yield "## Likelihood on binarised MNIST\n"
@@ -65,10 +65,10 @@ def quality(results):
         result["figures"]["model"]: [(p["minutes"], p["nll"]) for p in result["figures"]["curve"]]
         for result in found
     }
-    plots.nll_curves(harness.RESULTS / "nll_curves.png", curves)
+    plots.nll_curves(ROOT / _CURVES, curves)
     point = found[0]["figures"]
     yield (
-        f"![NLL against minutes](benchmarks/results/nll_curves.png)\n\nThe curve: "
+        f"![NLL against minutes]({_CURVES})\n\nThe curve: "
         f"{point['curve_images']:,} test images, {point['curve_samples']:,} importance samples.\n"
     )
     yield _provenance(found)

@@ -72,6 +72,7 @@ def test_results_are_what_the_files_say(tmp_path, monkeypatch):
     """RESULTS.md is the report of the files that lie beside it."""
     written = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "benchmarks/results").mkdir(parents=True)
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text(encoding="utf-8"))
     report.run()
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == written
