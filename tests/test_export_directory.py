@@ -190,9 +190,11 @@ def test_a_full_disk_gets_one_line(trained, tmp_path, one_line, monkeypatch):
     def full(*args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
-    monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", full)
+    monkeypatch.setattr(saved_model, "write_archive", full)
     given = [f"--run={trained}", f"--output_dir={tmp_path / 'new'}"]
-    assert "no space left" in one_line(main.export_run, main.FLAGS, given)
+    for formats in bundle.FORMATS:
+        line = one_line(main.export_run, main.FLAGS, [*given, f"--formats={formats}"])
+        assert "no space left" in line
     assert not list(tmp_path.iterdir())
 
 
