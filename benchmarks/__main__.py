@@ -9,8 +9,12 @@ from vae_zoo import cli, errors
 
 # Each module has FLAGS and a function `run`, whose docstring is its help.
 BENCHMARKS = {
-    "peers": "training against PyTorch eager and torch.compile, side by side",
+    "throughput": "training and sampling of every model, on each device and precision",
+    "peers": "training against PyTorch, pythae and Keras's example, side by side",
+    "input": "the data pipeline alone, and what it costs a training step",
+    "likelihood": "importance-weighted samples a second, against pythae's get_nll",
     "quality": "test NLL on binarised MNIST against minutes of training",
+    "zoo": "every model after five minutes: ELBO, NLL, active units, samples",
     "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
     "memory": "peak resident memory of the default training command",
 }

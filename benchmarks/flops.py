@@ -17,15 +17,14 @@ def training_flops(model, batch_size=128):
         model: a VAE.
         batch_size: of the step.
     """
-    image = tf.TensorSpec([batch_size, *model.image_shape], tf.float32)
-
-    @tf.function
-    def step(image):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model.terms({"image": image}, seed=(0, 0)).loss)
-        return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-
-    return _matrix_flops(step.get_concrete_function(image).graph) / batch_size
+    if not model.compiled:
+        model.compile()
+        model.optimizer.build(model.trainable_variables)
+    inputs = {"image": tf.TensorSpec([batch_size, *model.image_shape], tf.float32)}
+    if model.needs_labels:
+        inputs["label"] = tf.TensorSpec([batch_size], tf.int32)
+    step = tf.function(lambda inputs: model.train_step(inputs))
+    return _matrix_flops(step.get_concrete_function(inputs).graph) / batch_size
 
 
 def decoding_flops(model, batch_size=128):
@@ -43,9 +42,10 @@ def _matrix_flops(graph):
     )
 
 
-def _matmul(operation):
-    rows = operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]
-    return 2 * operation.outputs[0].shape.num_elements() * rows
+def _product(operation):
+    flipped = "transpose_a" if operation.type == "MatMul" else "adj_x"
+    inner = operation.inputs[0].shape[-2 if operation.get_attr(flipped) else -1]
+    return 2 * operation.outputs[0].shape.num_elements() * inner
 
 
 def _conv(operation):
@@ -64,7 +64,8 @@ def _conv_kernel_gradient(operation):
 
 
 _COUNTED = {
-    "MatMul": _matmul,
+    "MatMul": _product,
+    "BatchMatMulV2": _product,
     "Conv2D": _conv,
     "Conv2DBackpropInput": _conv_input_gradient,
     "Conv2DBackpropFilter": _conv_kernel_gradient,
@@ -76,13 +77,28 @@ def peak(dtype="float32", seconds=1.0):
     return max(_matmul_speed(size, dtype, seconds) for size in PEAK_SIZES)
 
 
+def matmul_work(dtype="float32", seconds=1.0):
+    """Returns a function that multiplies matrices of the best size; it returns the FLOPs."""
+    size = max(PEAK_SIZES, key=lambda size: _matmul_speed(size, dtype, seconds))
+    return _matmul(size, dtype)
+
+
 def _matmul_speed(size, dtype, seconds):
+    work = _matmul(size, dtype)
+    work()
+    best, until = 0.0, time.perf_counter() + seconds
+    while not best or time.perf_counter() < until:
+        start = time.perf_counter()
+        best = max(best, work() / (time.perf_counter() - start))
+    return best
+
+
+def _matmul(size, dtype):
     matrix = tf.cast(tf.random.stateless_normal([size, size], (0, size)), dtype)
     product = tf.function(lambda a: tf.reduce_sum(tf.cast(tf.matmul(a, a), tf.float32)))
-    product(matrix).numpy()
-    best, until = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        start = time.perf_counter()
+
+    def work():
         product(matrix).numpy()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best
+        return 2 * size**3
+
+    return work

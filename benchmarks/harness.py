@@ -5,8 +5,10 @@ A result is one JSON: benchmark, command, commit, machine, versions, figures. A 
 median with a probability of 95% or more (of seven values, the least and the greatest).
 """
 
+import concurrent.futures
 import json
 import math
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -41,6 +43,13 @@ def interleave(candidates, rounds=ROUNDS, seconds=SECONDS):
     return speeds
 
 
+def isolated(function, *args, **kwargs):
+    """Returns function(*args, **kwargs), computed in a fresh process: its memory is its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
 def _speed(work, seconds):
     done, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds or not done:
@@ -73,6 +82,17 @@ def _interval_rank(count):
         rank += 1
         tail += math.comb(count, rank) * 0.5**count
     return rank
+
+
+def whole_numbers(name, texts):
+    """Returns the whole numbers of a list flag.
+
+    Raises:
+        UserError: where one is none, or below 1.
+    """
+    if not texts or not all(text.isdigit() and int(text) > 0 for text in texts):
+        raise errors.UserError(f"--{name}={','.join(texts)}: expected whole numbers of at least 1.")
+    return [int(text) for text in texts]
 
 
 def write(name, figures, smoke=False):

@@ -1,69 +1,101 @@
-"""Training against PyTorch: the same architecture, weights, batch, precision and threads.
+"""Training against PyTorch, pythae and Keras's example, on the same architecture and weights.
 
-Parameter counts and the loss on the same weights, batch and noise are compared first. Ours is the
-command's own loop, data pipeline, guard and all; PyTorch's step has its batches ready in memory,
-channels last, and its fused Adam.
+    vae_zoo        the command's own loop, with its data pipeline and guard
+    torch_eager    a plain loop: batches ready in memory, channels last, fused Adam
+    torch_compile  the same, compiled
+    pythae         the package's own trainer, data loader and all; it knows no bfloat16 on a CPU
+    keras_example  a custom train_step as Keras's documentation teaches it, in `fit`
+
+Parameter counts and the loss on the same weights, batch and noise are compared first. All use the
+same threads and take turns.
 """
+
+import importlib.util
 
 from absl import flags
 
+from benchmarks import candidates, harness
 from vae_zoo import errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_list("models", "conv_vae,vae", "which of conv_vae, vae", flag_values=FLAGS)
+flags.DEFINE_list(
+    "models",
+    "conv_vae,vae,pythae_default",
+    "which of conv_vae, vae and pythae_default (vae of 784-512-40, batch 100)",
+    flag_values=FLAGS,
+)
 flags.DEFINE_list("batch_sizes", "128", "images a step", flag_values=FLAGS)
 flags.DEFINE_list("precisions", "float32,bfloat16", "float32, bfloat16", flag_values=FLAGS)
+flags.DEFINE_list("candidates", None, "which ones beside vae_zoo; all", flag_values=FLAGS)
 flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
-_STEPS = 20  # a call
+# name -> (registered model, constructor arguments, batch size of its own)
+_CASES = {
+    "conv_vae": ("conv_vae", {}, None),
+    "vae": ("vae", {}, None),
+    "pythae_default": ("vae", {"hidden": (512,), "latent_size": 40}, 100),
+}
 _BATCHES = 16  # PyTorch's, in memory
+_EPOCH = {"mlp": 25_600, "conv": 6_400}  # images of a pass, where a candidate makes whole ones
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _RTOL = 1e-4  # of the loss, between the frameworks
+_PEERS = ("torch_eager", "torch_compile", "pythae", "keras_example")
 
 
 def run():
-    """Times training of conv_vae and vae against PyTorch eager and torch.compile."""
+    """Times training of conv_vae and vae against PyTorch, pythae and Keras's example."""
     check_torch()
-    from benchmarks import harness
-
+    for flag, values, known in (
+        ("model", FLAGS.models, _CASES),
+        ("precision", FLAGS.precisions, _POLICIES),
+        ("candidate", FLAGS.candidates or (), _PEERS),
+    ):
+        for value in values:
+            if value not in known:
+                raise errors.unknown(flag, value, known)
+    sizes = harness.whole_numbers("batch_sizes", FLAGS.batch_sizes)
     rows = []
     for name in FLAGS.models:
-        for batch_size in map(int, FLAGS.batch_sizes):
+        own = _CASES[name][2]
+        for batch_size in [own] if own else sizes:
             for precision in FLAGS.precisions:
                 rows.append(measure(name, batch_size, precision))
                 print(_line(rows[-1]), flush=True)
-    harness.write("peers", rows, smoke=FLAGS.smoke)
+                harness.write("peers", rows, smoke=FLAGS.smoke)
 
 
-def check_torch():
-    """Raises a UserError where PyTorch is not installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise errors.UserError(
-            "this benchmark needs PyTorch. Install the extra: pip install 'vae_zoo[peers]'."
-        )
+def check_torch(*packages):
+    """Raises a UserError where PyTorch, or another package of the extra, is not installed."""
+    for package in ("torch", *packages):
+        if importlib.util.find_spec(package) is None:
+            raise errors.UserError(
+                f"this benchmark needs {package}. Install the extra: pip install 'vae_zoo[peers]'."
+            )
 
 
 def measure(name, batch_size, precision):
     """Returns the figures of one model, batch size and precision: images a second and ratios."""
-    from benchmarks import flops, harness
-
     import torch
 
-    model, splits = _ours(name, batch_size, precision)
-    batches = _torch_batches(splits, model)
-    same = _check_same(model, batches)
-    candidates = {
-        "vae_zoo": _our_step(model, splits),
-        "torch_eager": _torch_step(model, batches, precision, compiled=False),
-        "torch_compile": _torch_step(model, batches, precision, compiled=True),
-    }
+    from benchmarks import flops
+
+    registered, arguments, _ = _CASES[name]
+    model, splits = candidates.prepare(
+        registered,
+        batch_size,
+        precision=_POLICIES[precision],
+        tiny=FLAGS.smoke,
+        **({} if FLAGS.smoke else arguments),
+    )
+    work = _Work(model, splits, precision)
+    same = work.check_same()
     seconds = 0.2 if FLAGS.smoke else harness.SECONDS
     rounds = 3 if FLAGS.smoke else FLAGS.rounds
-    speeds = harness.interleave(candidates, rounds, seconds)
-    peak = flops.peak(seconds=seconds)
+    turns = {"vae_zoo": candidates.training_work(model, splits), **work.peers(FLAGS.candidates)}
+    turns["matmul"] = flops.matmul_work(seconds=seconds)
+    speeds = harness.interleave(turns, rounds, seconds)
+    peak = harness.figure(speeds.pop("matmul"), "FLOP/s")
     count = flops.training_flops(model, batch_size)
     ours = harness.figure(speeds["vae_zoo"], "images/s")
     return {
@@ -77,103 +109,138 @@ def measure(name, batch_size, precision):
         },
         "flops_per_image": count,
         "float32_peak": peak,
-        "share_of_float32_peak": ours["median"] * count / peak,
+        "share_of_float32_peak": ours["median"] * count / peak["median"],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
 
 
-def _ours(name, batch_size, precision):
-    from vae_zoo import datasets, registry, training
+class _Work:
+    """The same training in each framework."""
 
-    splits = datasets.load("digits", batch_size=batch_size)
-    model = registry.create_model(
-        name, tiny=FLAGS.smoke, image_shape=splits.image_shape, dtype=_POLICIES[precision]
-    )
-    training.compile_model(model, training.Settings(epochs=10_000), 10_000)
-    return model, splits
+    def __init__(self, model, splits, precision):
+        import numpy as np
 
+        self.model, self.precision, self.batch_size = model, precision, splits.batch_size
+        made = [batch["image"].numpy() for batch in splits.train_from(0).take(_BATCHES)]
+        self.images = np.concatenate(made)  # [N, H, W, C]
 
-def _our_step(model, splits):
-    import tensorflow as tf
+    def peers(self, wanted):
+        """Returns {name: function} of the other candidates; see the module."""
+        found = {
+            "torch_eager": lambda: self.torch(compiled=False),
+            "torch_compile": lambda: self.torch(compiled=True),
+            "keras_example": self.keras_example,
+        }
+        if self.precision == "bfloat16":
+            found["torch_compile_float32"] = lambda: self.torch(compiled=True, precision="float32")
+        elif importlib.util.find_spec("pythae"):
+            found["pythae"] = self.pythae
+        return {name: make() for name, make in found.items() if not wanted or name in wanted}
 
-    iterator, loop = iter(splits.train_from(0)), model.make_train_function()
+    def check_same(self):
+        """Returns the parameter count and the losses; raises where the work is not the same."""
+        import numpy as np
+        import tensorflow as tf
 
-    def work():
-        loop(iterator)
-        tf.convert_to_tensor(model.optimizer.iterations).numpy()  # waits
-        return _STEPS * splits.batch_size
+        from benchmarks import keras_model
+        from vae_zoo import distributions
 
-    return work
+        config = {**self.model.get_config(), "dtype": "float32"}
+        reference = type(self.model).from_config(config)
+        reference.set_weights(self.model.get_weights())
+        image = tf.constant(self.images[: self.batch_size])
+        draws = np.random.default_rng(0).standard_normal((len(image), reference.latent_size))
+        draws = draws.astype(np.float32)
+        posterior = reference.posterior(image)
+        z = distributions.reparameterize(posterior, draws)
+        rate = posterior.kl_divergence(reference.prior())
+        ours = float(tf.reduce_mean(rate - reference.likelihood(z).log_prob(image)))
+        losses = self._torch_losses(reference, image.numpy(), draws)
+        losses["keras_example"] = float(
+            sum(keras_model.DocumentedVAE(reference).losses_of(image, draws))
+        )
+        for name, loss in losses.items():
+            if abs(ours - loss) > _RTOL * ours:
+                raise RuntimeError(f"not the same model: loss {ours} here, {loss} of {name}")
+        count = sum(int(np.prod(v.shape)) for v in reference.trainable_variables)
+        return {"parameters": count, "loss": ours, "losses": losses}
 
+    def _torch_losses(self, reference, image, draws):
+        import torch
 
-def _torch_batches(splits, model):
-    import torch
+        from benchmarks.torch_models import TorchVAE, tensor
 
-    made = []
-    for batch, _ in zip(splits.train_from(0), range(_BATCHES), strict=False):
-        image = torch.from_numpy(batch["image"].numpy()).permute(0, 3, 1, 2).contiguous()
-        made.append((image, torch.randn(len(image), model.latent_size)))
-    return made
+        image, draws = tensor(image), torch.from_numpy(draws)
+        peer = TorchVAE(reference)
+        count = sum(p.numel() for p in peer.parameters())
+        if count != reference.count_params():
+            raise RuntimeError(f"not the same model: {count} parameters in PyTorch")
+        with torch.no_grad():
+            losses = {"torch": float(peer(image, draws))}
+        if importlib.util.find_spec("pythae"):
+            from benchmarks import pythae_models
 
+            losses["pythae"] = pythae_models.loss(
+                pythae_models.build(reference), image, draws
+            )
+        return losses
 
-def _check_same(model, batches):
-    """Returns the parameter count and the losses; raises where the work is not the same."""
-    from benchmarks.torch_models import TorchVAE
-    from vae_zoo import distributions
+    def torch(self, compiled, precision=None):
+        """Returns a function that makes some steps of PyTorch's."""
+        import torch
 
-    import numpy as np
-    import tensorflow as tf
-    import torch
+        from benchmarks.torch_models import TorchVAE, tensor
 
-    image, draws = batches[0]
-    inputs = tf.constant(image.permute(0, 2, 3, 1).numpy())
-    reference = type(model).from_config({**model.get_config(), "dtype": "float32"})
-    reference.set_weights(model.get_weights())
-    posterior = reference.posterior(inputs)
-    z = distributions.reparameterize(posterior, draws.numpy())
-    rate = posterior.kl_divergence(reference.prior())
-    ours = float(tf.reduce_mean(rate - reference.likelihood(z).log_prob(inputs)))
-    peer = TorchVAE(reference)
-    with torch.no_grad():
-        theirs = float(peer(image, draws))
-    count = sum(int(np.prod(v.shape)) for v in reference.trainable_variables)
-    if count != sum(p.numel() for p in peer.parameters()) or abs(ours - theirs) > _RTOL * ours:
-        raise RuntimeError(f"not the same model: loss {ours} here, {theirs} in PyTorch")
-    return {"parameters": count, "loss": ours, "loss_torch": theirs}
+        torch.manual_seed(0)
+        peer = TorchVAE(self.model).to(memory_format=torch.channels_last)
+        images = tensor(self.images).to(memory_format=torch.channels_last)
+        batches = images.split(self.batch_size)
+        forward = torch.compile(peer) if compiled else peer
+        optimizer = torch.optim.Adam(peer.parameters(), lr=1e-3, fused=True)
+        low = (precision or self.precision) == "bfloat16"
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=low)
 
+        def work():
+            for number in range(candidates.STEPS):
+                image = batches[number % len(batches)]
+                optimizer.zero_grad(set_to_none=True)
+                with autocast:
+                    loss = forward(image, torch.randn(len(image), self.model.latent_size))
+                loss.backward()
+                optimizer.step()
+            return candidates.STEPS * self.batch_size
 
-def _torch_step(model, batches, precision, compiled):
-    import torch
+        return work
 
-    from benchmarks.torch_models import TorchVAE
+    def pythae(self):
+        """Returns a function that makes a pass of pythae's trainer."""
+        from benchmarks import pythae_models
+        from benchmarks.torch_models import tensor
 
-    torch.manual_seed(0)
-    peer = TorchVAE(model).to(memory_format=torch.channels_last)
-    batches = [(image.to(memory_format=torch.channels_last), draws) for image, draws in batches]
-    forward = torch.compile(peer) if compiled else peer
-    optimizer = torch.optim.Adam(peer.parameters(), lr=1e-3, fused=True)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+        vae = pythae_models.build(self.model)
+        return pythae_models.training_work(vae, tensor(self._pass()), self.batch_size)
 
-    def work():
-        for number in range(_STEPS):
-            image, draws = batches[number % len(batches)]
-            optimizer.zero_grad(set_to_none=True)
-            with autocast:
-                loss = forward(image, torch.randn_like(draws))
-            loss.backward()
-            optimizer.step()
-        return _STEPS * len(batches[0][0])
+    def keras_example(self):
+        """Returns a function that makes a pass of `fit`."""
+        from benchmarks import keras_model
 
-    return work
+        return keras_model.training_work(self.model, self._pass(), self.batch_size)
+
+    def _pass(self):
+        """Returns images for a whole pass, [N, H, W, C], N being a multiple of the batch."""
+        import numpy as np
+
+        count = 2 * self.batch_size if FLAGS.smoke else _EPOCH[self.model.network]
+        count -= count % self.batch_size
+        return np.resize(self.images, (count, *self.images.shape[1:]))
 
 
 def _line(row):
     speeds = {k: v["median"] for k, v in row["images_per_second"].items()}
+    ratios = ", ".join(f"{v['median']:.2f} times {k}" for k, v in row["ratio"].items())
     return (
         f"{row['model']} batch {row['batch_size']} {row['precision']}: "
         + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
-        + f"; {row['ratio']['torch_compile']['median']:.2f} times torch.compile, "
-        f"{row['ratio']['torch_eager']['median']:.2f} times eager; "
-        f"{100 * row['share_of_float32_peak']:.0f}% of the float32 peak"
+        + f"; {ratios}; {100 * row['share_of_float32_peak']:.0f}% of the float32 peak"
     )

@@ -4,23 +4,26 @@ The training command itself, stopped at each mark and given again: it goes on fr
 and evaluation does not count as training. The last mark's model is then evaluated on more images.
 """
 
-import json
 import pathlib
-import subprocess
-import sys
 
 from absl import flags
 
+from benchmarks import peers, runner
 from vae_zoo import errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_list("models", "vae,conv_vae,resnet_vae", "which models", flag_values=FLAGS)
+PYTHAE = "pythae"  # its VAE, with its published settings
+flags.DEFINE_list(
+    "models", "vae,conv_vae,resnet_vae", "which models; pythae: its VAE", flag_values=FLAGS
+)
 flags.DEFINE_string("dataset", "binarized_mnist", "the data set", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
 flags.DEFINE_list(
     "minutes", "1,2,4,7,10,15,20,30,45", "marks, in minutes of training", flag_values=FLAGS
 )
-flags.DEFINE_integer("num_images", 2000, "test images of the final figure", flag_values=FLAGS)
+flags.DEFINE_string(
+    "num_images", "2000", "test images of the final figure, or all", flag_values=FLAGS
+)
 flags.DEFINE_integer("num_samples", 1000, "importance samples of it", flag_values=FLAGS)
 flags.DEFINE_string("output_dir", "runs/quality", "where the runs go", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
@@ -43,6 +46,8 @@ def run():
 
 def measure(name, marks):
     """Returns {"curve": [report at each mark], "final": evaluation} of a model."""
+    if name == PYTHAE:
+        return _measure_pythae(marks)
     directory = pathlib.Path(FLAGS.output_dir) / f"{name}-{FLAGS.dataset}"
     curve = []
     for minutes in marks:
@@ -63,6 +68,32 @@ def measure(name, marks):
     }
 
 
+def _measure_pythae(marks):
+    """Returns the same of pythae's VAE; it has no checkpoint to go on from."""
+    peers.check_torch("pythae")
+    from benchmarks import pythae_quality
+    from vae_zoo import datasets
+
+    def splits_of(batch_size):
+        return datasets.load(FLAGS.dataset, batch_size=batch_size, data_dir=FLAGS.data_dir)
+
+    images = int(FLAGS.num_images) if FLAGS.num_images.isdigit() else None
+    count = {"num_images": images, "num_samples": FLAGS.num_samples}
+    final = {"images": images, "samples": FLAGS.num_samples}
+    curve = {"images": 2, "samples": 10} if FLAGS.smoke else _CURVE
+    figures = pythae_quality.measure(splits_of, marks, curve, final)
+    last = figures["curve"][-1]
+    return {
+        "model": PYTHAE,
+        "dataset": FLAGS.dataset,
+        "curve_images": _CURVE["images"],
+        "curve_samples": _CURVE["samples"],
+        "images_per_second": last["epochs"] * figures.pop("num_train") / (60 * last["minutes"]),
+        **figures,
+        "final": {**figures["final"], **count},
+    }
+
+
 _TERMS = ("elbo", "rate", "distortion", "nll", "nll_stderr")
 
 
@@ -70,28 +101,11 @@ def _train(name, directory, minutes):
     flags_ = [f"--model={name}", f"--dataset={FLAGS.dataset}", f"--output_dir={directory}"]
     flags_ += [f"--max_minutes={minutes}", f"--report_images={_CURVE['images']}"]
     flags_ += [f"--report_samples={_CURVE['samples']}", *(_SMOKE if FLAGS.smoke else ())]
-    _command("vae_zoo.train", *flags_)
-    return json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    runner.command("vae_zoo.train", *flags_, data_dir=FLAGS.data_dir)
+    return runner.read(directory / "report.json")
 
 
 def _evaluate(directory):
-    flags_ = (f"--num_images={FLAGS.num_images}", f"--num_samples={FLAGS.num_samples}")
-    _command("vae_zoo.evaluate", f"--run={directory}", *flags_)
-    evaluation = json.loads((directory / "evaluation.json").read_text(encoding="utf-8"))
-    return {
-        key: evaluation[key]
-        for key in (*_TERMS, "active_units", "num_images", "num_samples", "binarization")
-        if key in evaluation
-    }
-
-
-def _command(module, *arguments):
-    data = [f"--data_dir={FLAGS.data_dir}"] if FLAGS.data_dir else []
-    result = subprocess.run(
-        [sys.executable, "-m", module, *arguments, *data],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    if result.returncode:
-        raise errors.UserError(result.stderr.strip().splitlines()[-1].removeprefix("error: "))
+    evaluation = runner.evaluate(directory, FLAGS.num_images, FLAGS.num_samples, FLAGS.data_dir)
+    kept = (*_TERMS, "active_units", "num_images", "num_samples", "binarization")
+    return {key: evaluation[key] for key in kept if key in evaluation}

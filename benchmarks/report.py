@@ -7,11 +7,14 @@ import pathlib
 
 from absl import flags
 
+from benchmarks import sections
+from benchmarks.markdown import interval, provenance, table
 from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
 
 ROOT = pathlib.Path(__file__).parent.parent
+_TARGETS = (90, 88, 86)  # nats
 _CURVES = "benchmarks/results/nll_curves.png"
 _HEAD = """# Results
 
@@ -41,7 +44,7 @@ def with_models(text):
         spec = registry.spec(name)
         tags = ", ".join(spec.tags)
         rows.append([f"`{name}`", spec.idea, spec.source, f"{spec.parameters:,}", tags])
-    return before + start + _table(rows) + end + after
+    return before + start + table(rows) + end + after
 
 
 def quality(results):
@@ -60,39 +63,41 @@ def quality(results):
     )
     rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL", "images/s"]]
     rows += [_quality_row(result["figures"]) for result in found]
-    yield _table(rows)
+    yield table(rows)
     curves = {
         result["figures"]["model"]: [(p["minutes"], p["nll"]) for p in result["figures"]["curve"]]
         for result in found
     }
     plots.nll_curves(ROOT / _CURVES, curves)
+    yield "Minutes of training until the curve is at or below so many nats:\n"
+    rows = [["model", *(f"{target} nats" for target in _TARGETS)]]
+    rows += [
+        [f"`{name}`", *(minutes_to(curve, target) for target in _TARGETS)]
+        for name, curve in curves.items()
+    ]
+    yield table(rows)
     point = found[0]["figures"]
     yield (
         f"![NLL against minutes]({_CURVES})\n\nThe curve: "
         f"{point['curve_images']:,} test images, {point['curve_samples']:,} importance samples.\n"
     )
-    yield _provenance(found)
+    yield provenance(found)
 
 
-def peers(results):
-    """Yields the section on training against PyTorch."""
-    found = [result for result in results if result["benchmark"] == "peers"]
-    for result in found:
-        yield "## Training against PyTorch\n"
-        yield (
-            "The same architecture, weights, batch, precision and threads, taking turns in one "
-            "process; parameter counts and losses were compared first. Ratios of images a second, "
-            "medians with the interval that holds the median at 95%. Ours runs with its data "
-            "pipeline and guard; PyTorch has its batches in memory, channels last, and a fused "
-            "Adam.\n"
-        )
-        rows = [
-            ["model", "batch", "precision", "ours, images/s", "to torch.compile", "to eager"]
-            + ["share of float32 peak"]
-        ]
-        rows += [_peer_row(row) for row in result["figures"]]
-        yield _table(rows)
-    yield from map(_provenance, ([result] for result in found))
+def minutes_to(curve, target):
+    """Returns the minutes at which a curve [(minutes, nats)] first meets a target, as text.
+
+    Straight lines join its points; "not reached" where it stays above.
+    """
+    before = None
+    for minutes, nats in curve:
+        if nats <= target:
+            if before is None:
+                return f"at most {minutes:.1f}"
+            share = (before[1] - target) / (before[1] - nats)
+            return f"{before[0] + share * (minutes - before[0]):.1f}"
+        before = minutes, nats
+    return "not reached"
 
 
 def latency(results):
@@ -103,18 +108,18 @@ def latency(results):
         rows = result["figures"]
         yield "## Latency of the decoder\n"
         ratios = ", ".join(
-            f"{_interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+            f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
             for row in rows
         )
         yield (
             f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
             f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
         )
-        table = [["", *(f"batch {row['batch_size']}" for row in rows)]]
+        lines = [["", *(f"batch {row['batch_size']}" for row in rows)]]
         for name in rows[0]["latency"]:
-            table.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
-        yield _table(table)
-        yield _provenance([result])
+            lines.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
+        yield table(lines)
+        yield provenance([result])
 
 
 def memory(results):
@@ -127,10 +132,19 @@ def memory(results):
                 f"`python -m vae_zoo.train --model={figures['model']}`: "
                 f"{figures['peak_bytes'] / 1e9:.2f} GB resident at the peak.\n"
             )
-            yield _provenance([result])
+            yield provenance([result])
 
 
-_SECTIONS = (quality, peers, latency, memory)
+_SECTIONS = (
+    quality,
+    sections.zoo,
+    sections.peers,
+    sections.throughput,
+    sections.input,
+    sections.likelihood,
+    latency,
+    memory,
+)
 
 
 def _quality_row(figures):
@@ -147,39 +161,6 @@ def _quality_row(figures):
     ]
 
 
-def _peer_row(row):
-    return [
-        f"`{row['model']}`",
-        str(row["batch_size"]),
-        row["precision"],
-        f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
-        _interval(row["ratio"]["torch_compile"]),
-        _interval(row["ratio"]["torch_eager"]),
-        f"{100 * row['share_of_float32_peak']:.0f}%",
-    ]
-
-
-def _interval(figure):
-    return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
-
-
 def _milliseconds(row, name):
     figures = row["latency"][name]
     return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"
-
-
-def _table(rows):
-    """Returns rows of text as a Markdown table."""
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _provenance(results):
-    """Returns the line that says where and of what the figures are."""
-    machine = results[0]["machine"]
-    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
-    commands = "; ".join(sorted({f"`{result['command']}`" for result in results}))
-    return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-        f"TensorFlow {results[0]['versions']['tensorflow']}; commit {commits}; {commands}\n"
-    )

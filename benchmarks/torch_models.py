@@ -27,12 +27,17 @@ class TorchVAE(nn.Module):
 
     def forward(self, image, noise):
         """Returns the negative ELBO in nats, the mean over images [B, C, H, W], noise [B, D]."""
-        mean, log_scale = self.head(self._encode(image)).float().chunk(2, dim=1)
-        scale = torch.exp(_bounded(log_scale, *distributions._LOG_SCALE))
+        mean, log_scale = self.posterior(image)
+        scale = torch.exp(log_scale)
         logits = self._decode(mean + scale * noise).float()
         rate = 0.5 * (scale**2 + mean**2 - 1 - 2 * torch.log(scale)).sum(1)
         distortion = functional.binary_cross_entropy_with_logits(logits, image, reduction="none")
         return (rate + distortion.flatten(1).sum(1)).mean()
+
+    def posterior(self, image):
+        """Returns q(z | x)'s mean and log-scale, [B, D] each."""
+        mean, log_scale = self.head(self._encode(image)).float().chunk(2, dim=1)
+        return mean, _bounded(log_scale, *distributions.LOG_SCALE)
 
     def decode(self, z):
         """Returns the images of z [N, D], the likelihood's mean, [N, 1, 28, 28]."""
@@ -89,3 +94,8 @@ def _filled(layer, kernel, bias):
         layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel)))
         layer.bias.copy_(torch.from_numpy(bias))
     return layer
+
+
+def tensor(images):
+    """Returns images [N, H, W, C] as PyTorch's, [N, C, H, W]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()

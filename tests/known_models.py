@@ -70,7 +70,7 @@ def probabilistic_pca(images, latent_size):
 
 def _unbounded(log_scale):
     """Returns what the bounded log-scale of a posterior is `log_scale` for."""
-    low, high = distributions._LOG_SCALE
+    low, high = distributions.LOG_SCALE
     inner = high - low - _inverse_softplus(log_scale - low)  # softplus(high - value)
     return high - _inverse_softplus(inner)
 

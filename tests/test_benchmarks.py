@@ -1,5 +1,6 @@
 """The benchmarks: figures with an honest spread, comparisons, a report of what files say."""
 
+import importlib.util
 import pathlib
 
 import numpy as np
@@ -78,21 +79,59 @@ def test_results_are_what_the_files_say(tmp_path, monkeypatch):
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == written
 
 
+def test_minutes_to_a_target_lie_on_the_curve():
+    curve = [(2.0, 100.0), (4.0, 92.0), (8.0, 88.0)]
+    assert report.minutes_to(curve, 90) == "6.0"
+    assert report.minutes_to(curve, 88) == "8.0"
+    assert report.minutes_to(curve, 101) == "at most 2.0"
+    assert report.minutes_to(curve, 86) == "not reached"
+
+
+def test_flops_of_a_training_step_include_a_second_network(tiny):
+    model = tiny("factor_vae")  # a discriminator of 3 - 16 - 16 - 1
+    weights = 3 * 16 + 16 * 16 + 16 * 1
+    # For the model: forward, and back to z. For itself: forward and back to weights and to the
+    # inputs of all layers but the first, on z and on its permutation.
+    its_own = 2 * (weights + weights + 2 * (3 * weights - 3 * 16))
+    plain = flops.training_flops(tiny("conv_vae", latent_size=3))
+    decoder_and_encoder = flops.training_flops(model) - its_own
+    assert plain < decoder_and_encoder < 1.4 * plain  # the second look at the images
+
+
+def test_numbers_that_make_no_sense_are_refused(command):
+    result = command("benchmarks", "throughput", "--batch_sizes=0")
+    assert result.returncode == 2 and "--batch_sizes=0" in result.stderr
+    result = command("benchmarks", "peers", "--models=vea") if _has("torch") else None
+    assert result is None or (result.returncode == 2 and "'vae'" in result.stderr)
+
+
+def _has(package):
+    return importlib.util.find_spec(package) is not None
+
+
+# name, its packages, flags
+_SMOKE = [
+    ("memory", (), ()),
+    ("throughput", (), ("--models=vae,vdm",)),
+    ("input", (), ()),
+    ("zoo", (), ("--models=vq_vae", "--minutes=0.01", "--num_images=8", "--num_samples=2")),
+    ("quality", (), ("--models=vae", "--dataset=digits", "--minutes=0.05", "--num_images=8")),
+    ("quality", ("torch", "pythae"), ("--models=pythae", "--dataset=digits", "--minutes=0.05")),
+    ("peers", ("torch", "pythae"), ("--models=conv_vae,pythae_default",)),
+    ("likelihood", ("torch", "pythae"), ()),
+    ("latency", ("torch",), ()),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, flags",
-    [
-        ("memory", ()),
-        ("quality", ("--models=vae", "--dataset=digits", "--minutes=0.05", "--num_images=8")),
-        ("peers", ("--models=conv_vae", "--precisions=float32")),
-        ("latency", ()),
-    ],
-)
-def test_every_benchmark_runs(name, flags, command, data_dir, tmp_path):
-    if name in ("peers", "latency"):
-        pytest.importorskip("torch", reason="needs the extra `peers`")
+@pytest.mark.parametrize("name, packages, flags", _SMOKE)
+def test_every_benchmark_runs(name, packages, flags, command, data_dir, tmp_path):
+    for package in packages:
+        pytest.importorskip(package, reason="needs the extra `peers`")
+    if name in ("quality", "zoo"):
+        flags = (*flags, f"--output_dir={tmp_path}", f"--data_dir={data_dir}")
     if name == "quality":
-        flags = (*flags, "--num_samples=2", f"--output_dir={tmp_path}", f"--data_dir={data_dir}")
+        flags = (*flags, "--num_samples=2")
     result = command("benchmarks", name, "--smoke", *flags)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "a smoke run, nothing written" in result.stdout

@@ -11,7 +11,7 @@ tfd = tfp.distributions
 
 LIKELIHOODS = ("bernoulli", "discretized_logistic")
 LEVELS = 256
-_LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
+LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
 _LEVEL_LOG_SCALE = (-2.0, 5.0)  # of logistics, in grey levels
 _COMPONENTS = 5
 
@@ -30,7 +30,7 @@ def diagonal_normal(parameters, event_rank=1):
         event_rank: how many of the last axes are one latent variable.
     """
     mean, log_scale = tf.split(tf.cast(parameters, tf.float32), 2, axis=-1)
-    scale = tf.exp(bounded(log_scale, *_LOG_SCALE))
+    scale = tf.exp(bounded(log_scale, *LOG_SCALE))
     return tfd.Independent(tfd.Normal(mean, scale), event_rank)
 
 

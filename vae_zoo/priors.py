@@ -19,7 +19,6 @@ from vae_zoo import distributions, errors, noise
 tfd = tfp.distributions
 
 _COMPONENT_STREAM = -1  # of the noise that picks a component; layers count from 0 up
-_PSEUDO_MEAN, _PSEUDO_STDDEV = 0.5, 0.5  # of the pseudo-inputs' first pixels
 
 
 class Prior:
@@ -90,7 +89,7 @@ class VampPrior(Prior, keras.layers.Layer):
     def build(self, input_shape=None):
         self.pseudo_inputs = self.add_weight(
             shape=(self.components, *self.image_shape),
-            initializer=keras.initializers.RandomNormal(_PSEUDO_MEAN, _PSEUDO_STDDEV),
+            initializer=keras.initializers.RandomUniform(0.0, 1.0),  # none is clipped at first
             name="pseudo_inputs",
         )
 

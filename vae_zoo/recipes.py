@@ -41,7 +41,7 @@ _DIFFUSION = Recipe(epochs=20, learning_rate=2e-3, ema=0.999)
 RECIPES = {
     ("*", "digits"): Recipe(epochs=60, batch_size=32),
     # Few latent dimensions: 1,439 images leave holes in many, which prior draws fall into.
-    ("conv_vae", "digits"): Recipe(epochs=80, batch_size=32, arguments={"latent_size": 6}),
+    ("conv_vae", "digits"): Recipe(epochs=80, batch_size=32, arguments={"latent_size": 5}),
     ("*", "sprites"): Recipe(epochs=30),
     ("*", "binarized_mnist"): Recipe(epochs=50, **_BINARY),
     ("*", "mnist"): Recipe(epochs=50, **_BINARY),

@@ -82,11 +82,11 @@ MODELS = {
     ),
     "vamp_vae": ModelSpec(
         "vae_zoo.vae:VAE",
-        {"network": "conv", "latent_size": 32, "prior": "vamp"},
+        {"network": "conv", "latent_size": 32, "prior": "vamp", "components": 100},
         {**_TINY_CONV, "components": 7},
         "The VAE whose prior is the mean of the posteriors at learned pseudo-inputs",
         "Tomczak and Welling 2018",
-        946_244,
+        632_644,
         ("conv", "prior"),
     ),
     "iaf_vae": ModelSpec(

@@ -1,0 +1,33 @@
+"""Figures as Markdown: tables, intervals, and where a figure comes from."""
+
+
+def table(rows):
+    """Returns rows of text as a Markdown table."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def interval(figure):
+    """Returns a ratio's median and the interval that holds it."""
+    return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def speed(figure):
+    """Returns a speed's median and the interval that holds it."""
+    return f"{figure['median']:,.0f} ({figure['low']:,.0f} to {figure['high']:,.0f})"
+
+
+def percent(share):
+    """Returns a share as whole percents."""
+    return f"{100 * share:.0f}%"
+
+
+def provenance(results):
+    """Returns the line that says where and of what the figures are."""
+    machine = results[0]["machine"]
+    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    commands = "; ".join(sorted({f"`{result['command']}`" for result in results}))
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
+        f"TensorFlow {results[0]['versions']['tensorflow']}; commit {commits}; {commands}\n"
+    )

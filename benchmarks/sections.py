@@ -1,0 +1,156 @@
+"""RESULTS.md's sections on training: the zoo, peers, throughput, input; and on the likelihood."""
+
+from benchmarks.markdown import interval, percent, provenance, speed, table
+
+_MEDIANS = "Medians, with the interval that holds the median at 95%."
+
+
+def zoo(results):
+    """Yields the section on every model in equal time."""
+    for result in _of("zoo", results):
+        rows = result["figures"]
+        yield "## The zoo in equal time\n"
+        yield (
+            "Every model, trained for about as many minutes; the first "
+            f"{rows[0]['num_images']:,} test images, {rows[0]['num_samples']} importance samples "
+            "each; nats, with the standard error over images. A bound: the negative ELBO, where "
+            "importance weighting has no meaning.\n"
+        )
+        lines = [["model", "data", "minutes", "ELBO", "NLL", "bits/dim", "active units"]
+                 + ["images/s", "samples"]]  # fmt: skip
+        yield table(lines + [_zoo_row(row) for row in rows])
+        yield provenance([result])
+
+
+def _zoo_row(row):
+    picture = f"benchmarks/results/zoo/{row['model']}-{row['dataset']}.png"
+    bound = ", a bound" if row["is_bound"] else ""
+    bits = row.get("bits_per_dim")
+    units = row.get("active_units")
+    return [
+        f"`{row['model']}`",
+        f"{row['dataset']}, {row['binarization']}",
+        f"{row['minutes']:.1f}",
+        f"{row['elbo']:.2f}",
+        f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{bound}",
+        "" if bits is None else f"{bits:.3f}",
+        "" if units is None else str(units),
+        f"{row['images_per_second']:,.0f}",
+        f"[grid]({picture})",
+    ]
+
+
+def peers(results):
+    """Yields the section on training against other frameworks."""
+    for result in _of("peers", results):
+        yield "## Training against PyTorch, pythae and Keras's example\n"
+        yield (
+            "How many times as many images a second ours trains; the same architecture, weights, "
+            "batch and threads, taking turns in one process; parameter counts and losses were "
+            f"compared first. {_MEDIANS} Ours runs with its data pipeline and guard; PyTorch has "
+            "its batches in memory, channels last, and a fused Adam; pythae's trainer knows no "
+            "bfloat16 on a CPU.\n"
+        )
+        names = list(dict.fromkeys(name for row in result["figures"] for name in row["ratio"]))
+        lines = [["model", "batch", "precision", *(f"to {n.replace('_', ' ')}" for n in names)]]
+        lines[0] += ["ours, images/s", "share of float32 peak"]
+        yield table(lines + [_peer_row(row, names) for row in result["figures"]])
+        yield provenance([result])
+
+
+def _peer_row(row, names):
+    ratios = [interval(row["ratio"][name]) if name in row["ratio"] else "" for name in names]
+    return [
+        f"`{row['model']}`",
+        str(row["batch_size"]),
+        row["precision"],
+        *ratios,
+        f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
+        percent(row["share_of_float32_peak"]),
+    ]
+
+
+def throughput(results):
+    """Yields the section on every model's speed."""
+    for result in _of("throughput", results):
+        yield "## Throughput\n"
+        yield (
+            "Images a second of training and of sampling, arithmetic of a training step counted "
+            "from its graph, its share of the matrix-product peak of that device and precision "
+            f"in the same process, and peak memory. {_MEDIANS}\n"
+        )
+        lines = [["device", "model", "precision", "batch", "training, images/s"]
+                 + ["sampling, images/s", "MFLOP/image", "share of peak", "memory"]]  # fmt: skip
+        yield table(lines + [_throughput_row(row) for row in result["figures"]])
+        yield provenance([result])
+
+
+def _throughput_row(row):
+    if "not_measured" in row:
+        return [row["device"], row["not_measured"], *[""] * 7]
+    return [
+        row["device"],
+        f"`{row['model']}`",
+        row["precision"],
+        str(row["batch_size"]),
+        speed(row["train"]),
+        speed(row["sample"]),
+        f"{row['flops_per_image'] / 1e6:,.1f}",
+        percent(row["share_of_peak"]),
+        f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
+    ]
+
+
+def input(results):
+    """Yields the section on the data pipeline."""
+    for result in _of("input", results):
+        figures = result["figures"]
+        yield "## The data pipeline, and the command\n"
+        yield (
+            f"`{figures['model']}` on {figures['dataset']}, binarization "
+            f"{figures['binarization']}, batches of {figures['batch_size']}; images a second. "
+            f"{_MEDIANS}\n"
+        )
+        names = {
+            "pipeline": "the pipeline alone",
+            "step": "training on one batch, again and again",
+            "loop": "training on the pipeline's batches",
+        }
+        lines = [["what", "images/s"]]
+        lines += [[text, speed(figures["speed"][name])] for name, text in names.items()]
+        command = figures["command"]
+        lines.append([f"the command over {command['epochs']} epochs, validation, checkpoints and "
+                      "logs included", f"{command['images_per_second']:,.0f}"])  # fmt: skip
+        yield table(lines)
+        yield (
+            f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
+            f"command trains {percent(figures['command_to_step'])} of the bare step's images.\n"
+        )
+        yield provenance([result])
+
+
+def likelihood(results):
+    """Yields the section on importance-weighted samples a second."""
+    for result in _of("likelihood", results):
+        figures = result["figures"]
+        ratios = ", ".join(
+            f"{interval(ratio)} times {name.replace('_', ' at batch size ')}"
+            for name, ratio in figures["ratio"].items()
+        )
+        yield "## Importance-weighted likelihood\n"
+        yield (
+            f"An MLP of {'-'.join(map(str, figures['network']))}, {figures['num_samples']:,} "
+            f"samples of {figures['num_images']} images: ours {ratios} (`get_nll`); "
+            f"{percent(figures['share_of_float32_peak'])} of the float32 peak. {_MEDIANS}\n"
+        )
+        lines = [["", "samples/s", "ms an image", "NLL"]]
+        for name, figure in figures["samples_per_second"].items():
+            milliseconds = 1000 * figures["num_samples"] / figure["median"]
+            nll = f"{figures['nll'][name]:.2f}"
+            lines.append([name.replace("_", " "), speed(figure), f"{milliseconds:.1f}", nll])
+        yield table(lines)
+        yield provenance([result])
+
+
+def _of(name, results):
+    return [result for result in results if result["benchmark"] == name]

@@ -1,0 +1,123 @@
+"""The zoo in equal time: every model, trained for a few minutes on binarised MNIST.
+
+A conditional model trains on MNIST, whose images have labels; vdm on its 8-bit images as well. The
+cosine schedule of a training fills the time: a short run measures the speed, and the epochs are as
+many as fit. The rate warms up over the first fifth of it, where the recipe has a warm-up at all.
+What is done stays in the output directory: the same command again goes on.
+"""
+
+import pathlib
+import shutil
+
+from absl import flags
+
+from benchmarks import candidates, harness, runner
+from vae_zoo import errors, recipes, registry, runs
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_list("models", None, "which models; all", flag_values=FLAGS)
+flags.DEFINE_float("minutes", 5.0, "of training", flag_values=FLAGS)
+flags.DEFINE_integer("num_images", 1000, "test images, the first ones", flag_values=FLAGS)
+flags.DEFINE_integer("num_samples", 500, "importance samples of an image", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_string("output_dir", "runs/zoo", "where the runs go", flag_values=FLAGS)
+flags.DEFINE_bool("smoke", False, "seconds, on digits; nothing is kept", flag_values=FLAGS)
+
+GRIDS = harness.RESULTS / "zoo"  # of samples, a picture a row
+_BATCH = 128
+_WARMUP = 0.2  # of the training
+_MARGIN = 0.95  # of the time: validation and checkpoints take the rest
+_EXTRA = [("vdm", "mnist", "none")]  # model, data set, binarisation, beside the default ones
+_FIGURES = ("elbo", "rate", "distortion", "nll", "nll_stderr", "bits_per_dim", "is_bound",
+            "active_units", "rate_per_layer", "num_images", "num_samples",
+            "binarization")  # fmt: skip
+_OF_TRAINING = ("minutes", "cpu_minutes", "epochs", "images_per_second", "parameters", "skipped",
+                "codebook_perplexity")  # fmt: skip
+
+
+def run():
+    """Trains every model for some minutes on binarised MNIST and records figures and samples."""
+    names = FLAGS.models or registry.model_names()
+    for name in names:
+        registry.spec(name)  # an unknown one is refused before anything is trained
+    if FLAGS.minutes <= 0:
+        raise errors.UserError(f"--minutes={FLAGS.minutes}: expected a number above 0.")
+    rows = []
+    for name, dataset, binarization in _plan(names):
+        rows.append(row(name, dataset, binarization))
+        print(_line(rows[-1]), flush=True)
+        harness.write("zoo", rows, smoke=FLAGS.smoke)
+
+
+def row(name, dataset, binarization):
+    """Returns the figures of one model on a data set, from its run, which is made or finished."""
+    directory = pathlib.Path(FLAGS.output_dir) / f"{name}-{dataset}"
+    done = directory / "row.json"
+    if not done.exists():
+        figures = _measure(name, dataset, binarization, directory)
+        runs.write_json(done, {**figures, "commit": runs.git_commit()})
+    if not FLAGS.smoke:
+        GRIDS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(directory / "samples.png", GRIDS / f"{name}-{dataset}.png")
+    return runner.read(done)
+
+
+def _plan(names):
+    conditional = {name for name in names if registry.model_class(name).needs_labels}
+    plain = "digits" if FLAGS.smoke else "binarized_mnist"
+    labelled = "digits" if FLAGS.smoke else "mnist"
+    made = [(name, labelled if name in conditional else plain, None) for name in names]
+    return made if FLAGS.smoke else [*made, *(each for each in _EXTRA if each[0] in names)]
+
+
+def _measure(name, dataset, binarization, directory):
+    given = [f"--model={name}", f"--dataset={dataset}", f"--output_dir={directory}"]
+    given += [f"--binarization={binarization}"] if binarization else []
+    given += ["--report_images=100", "--report_samples=10"]
+    given += _schedule(name, dataset, binarization, directory)
+    runner.command("vae_zoo.train", *given, data_dir=FLAGS.data_dir)
+    report = runner.read(directory / runs.REPORT)
+    evaluation = runner.evaluate(directory, FLAGS.num_images, FLAGS.num_samples, FLAGS.data_dir)
+    return {
+        "model": name,
+        "dataset": dataset,
+        **{key: evaluation[key] for key in _FIGURES if key in evaluation},
+        **{key: report[key] for key in _OF_TRAINING if key in report},
+    }
+
+
+def _schedule(name, dataset, binarization, directory):
+    """Returns the flags that fill the time; an interrupted run keeps those that it began with."""
+    if (directory / runs.CONFIG).exists():
+        config = runner.read(directory / runs.CONFIG)
+        epochs = config["training"]["epochs"]
+        warmup = config["arguments"].get("warmup_steps", 0)
+    else:
+        epochs, steps = _fitting(name, dataset, binarization)
+        warm = recipes.recipe(name, dataset).arguments.get("warmup_steps", 0)
+        warmup = int(_WARMUP * epochs * steps) if warm else 0
+    return [f"--epochs={epochs}", f"--batch_size={_BATCH}", f"--set=warmup_steps={warmup}"]
+
+
+def _fitting(name, dataset, binarization):
+    """Returns (epochs that fit into the time, steps of an epoch)."""
+    speed, steps = harness.isolated(
+        candidates.training_speed,
+        name,
+        _BATCH,
+        seconds=0.2 if FLAGS.smoke else 5.0,
+        dataset=dataset,
+        data_dir=FLAGS.data_dir,
+        binarization=binarization,
+    )
+    return max(1, int(_MARGIN * 60 * FLAGS.minutes * speed / (steps * _BATCH))), steps
+
+
+def _line(figures):
+    bits = f", {figures['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in figures else ""
+    kind = " (a bound)" if figures["is_bound"] else ""
+    return (
+        f"{figures['model']} on {figures['dataset']}: {figures['minutes']:.1f} minutes, NLL "
+        f"{figures['nll']:.2f} +- {figures['nll_stderr']:.2f}{kind}{bits}, "
+        f"{figures['images_per_second']:,.0f} images/s"
+    )
