@@ -49,7 +49,7 @@ RECIPES = {
     ("vae", "binarized_mnist"): Recipe(epochs=100, published=_SBM, **_BINARY),
     ("conv_vae", "binarized_mnist"): Recipe(epochs=54, published=_SBM, **_BINARY),
     ("iwae", "binarized_mnist"): Recipe(epochs=100, published=_IWAE, **_BINARY),
-    ("resnet_vae", "binarized_mnist"): Recipe(epochs=54, published=_SBM, **_BINARY),
+    ("resnet_vae", "binarized_mnist"): Recipe(epochs=70, published=_SBM, **_BINARY),
     ("hvae", "binarized_mnist"): Recipe(
         epochs=100,
         published="86.05 nats (Tomczak and Welling 2018, 300 gated units, 5,000 samples)",
