@@ -11,7 +11,7 @@ from vae_zoo import cli, errors
 BENCHMARKS = {
     "peers": "training against PyTorch eager and torch.compile, side by side",
     "quality": "test NLL on binarised MNIST against minutes of training",
-    "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
+    "latency": "one call of decoder and sampler on one thread: Keras, its exports, PyTorch, ONNX",
     "memory": "peak resident memory of the default training command",
 }
 COMMANDS = {

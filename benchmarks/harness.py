@@ -75,13 +75,14 @@ def _interval_rank(count):
     return rank
 
 
-def write(name, figures, smoke=False):
+def write(name, figures, smoke=False, packages=()):
     """Writes a benchmark's result and prints where; a smoke run's is not kept.
 
     Args:
         name: of the file, without its suffix.
         figures: the content.
         smoke: True: print alone.
+        packages: whose versions count too.
     """
     result = {
         "benchmark": name,
@@ -89,7 +90,7 @@ def write(name, figures, smoke=False):
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": runs.git_commit(),
         "machine": machine(),
-        "versions": runs.versions(),
+        "versions": runs.versions(packages),
         "figures": figures,
     }
     if smoke:
