@@ -56,6 +56,15 @@ def test_only_what_is_outside_the_spread_has_changed():
     assert next(compare.changes(rows(100.0), rows(150.0))).startswith("faster")
 
 
+def test_fewer_milliseconds_are_faster_and_a_row_without_what_is_the_decoder():
+    def rows(milliseconds, **settings):
+        p50 = harness.figure(np.linspace(0.9, 1.1, 7) * milliseconds, "ms")
+        return [{"model": "vae", **settings, "batch_size": 1, "latency": {"keras": {"p50": p50}}}]
+
+    old, new = rows(2.0), rows(1.0, what="decode") + rows(4.0, what="sample")
+    assert list(compare.changes(old, new)) == ["faster: vae 1/latency/keras/p50 2.0 -> 1.0 ms"]
+
+
 def test_compare_says_what_is_no_result(command, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     result = command("benchmarks", "compare", tmp_path / "a.json", tmp_path / "a.json")
