@@ -15,7 +15,7 @@ BENCHMARKS = {
     "likelihood": "importance-weighted samples a second, against pythae's get_nll",
     "quality": "test NLL on binarised MNIST against minutes of training",
     "zoo": "every model after five minutes: ELBO, NLL, active units, samples",
-    "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
+    "latency": "one call of decoder and sampler on one thread: Keras, its exports, PyTorch, ONNX",
     "memory": "peak resident memory of the default training command",
 }
 COMMANDS = {

@@ -95,13 +95,14 @@ def whole_numbers(name, texts):
     return [int(text) for text in texts]
 
 
-def write(name, figures, smoke=False):
+def write(name, figures, smoke=False, packages=()):
     """Writes a benchmark's result and prints where; a smoke run's is not kept.
 
     Args:
         name: of the file, without its suffix.
         figures: the content.
         smoke: True: print alone.
+        packages: whose versions count too.
     """
     result = {
         "benchmark": name,
@@ -109,7 +110,7 @@ def write(name, figures, smoke=False):
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": runs.git_commit(),
         "machine": machine(),
-        "versions": runs.versions(),
+        "versions": runs.versions(packages),
         "figures": figures,
     }
     if smoke:

@@ -1,18 +1,19 @@
-"""Latency of the decoder on one thread: Keras, the SavedModel, TFLite files and PyTorch.
+"""Latency of the decoder and the sampler on one thread, by every way to run them: see runtimes.
 
-Each candidate decodes the same z with the same weights; the images are compared first. First call
-and steady state: p50 and p99 over interleaved rounds, in milliseconds a call.
+Each candidate has the same weights and the same z or rows of seed; the images are compared first,
+but not those of PyTorch's sampler. First call and steady state, which is what follows a turn that
+does not count: p50 and p99 over interleaved rounds, in milliseconds a call.
 """
 
+import contextlib
 import os
 import pathlib
 import tempfile
-import time
 
 import numpy as np
 from absl import flags
 
-from benchmarks import harness, peers
+from benchmarks import harness, litert_js, peers, runtimes
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("model", "conv_vae", "a convolutional or MLP model", flag_values=FLAGS)
@@ -21,11 +22,12 @@ flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
 flags.DEFINE_integer("calls", 300, "calls a turn", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
-_TOLERANCE = {"float16": 1e-2, "int8": 0.2}  # of a pixel; float32: 1e-5
+_TOLERANCE = {"tflite_float16": 1e-2, "tflite_int8": 0.2}  # of a pixel; the others: 1e-5
+_PACKAGES = ("ai-edge-litert", "torch", "onnxruntime")
 
 
 def run():
-    """Times one call of the decoder on one thread, by every way to run it."""
+    """Times one call of the decoder and of the sampler on one thread, by every way to run it."""
     peers.check_torch()
     os.environ["OMP_NUM_THREADS"] = "1"
     import tensorflow as tf
@@ -35,103 +37,94 @@ def run():
     from vae_zoo import registry
 
     model = registry.create_model(FLAGS.model, tiny=FLAGS.smoke, image_shape=(28, 28, 1))
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = [measure(model, int(size), pathlib.Path(scratch)) for size in FLAGS.batch_sizes]
-    harness.write("latency", rows, smoke=FLAGS.smoke)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        paths = runtimes.write_files(model, pathlib.Path(scratch))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch  # a first call compiles
+        here = not litert_js.missing()
+        load_page = stack.enter_context(litert_js.opened(scratch)) if here else None
+        rows = [measure(setting) for setting in _settings(model, paths, load_page)]
+    harness.write("latency", rows, smoke=FLAGS.smoke, packages=_PACKAGES)
 
 
-def measure(model, batch_size, scratch):
-    """Returns {candidate: figures in ms a call} for one batch size."""
-    z = np.random.default_rng(0).standard_normal((batch_size, model.latent_size), np.float32)
-    candidates = _candidates(model, batch_size, scratch)
-    first = {name: _timed(work, z) for name, work in candidates.items()}
-    images = {name: np.array(work(z)).reshape(-1) for name, work in candidates.items()}
+def _settings(model, paths, load_page):
+    """Yields a runtimes.Setting for the decoder and the sampler at each batch size."""
+    from export import signatures
+
+    found = signatures.signatures(model, runtimes.WHATS)
+    for what in runtimes.WHATS:
+        for size in map(int, FLAGS.batch_sizes):
+            inputs = signatures.examples(model, found, size)[what]
+            copies = {key: np.array(value) for key, value in inputs.items()}  # PyTorch: writable
+            yield runtimes.Setting(model, paths, load_page, what, copies)
+
+
+def measure(setting):
+    """Returns the row of one setting: {candidate: figures in ms a call, or why there are none}."""
+    made = runtimes.candidates(setting)
+    missing = {k: v for k, v in made.items() if isinstance(v, runtimes.NotMeasured)}
+    candidates = {k: v for k, v in made.items() if k not in missing}
+    first = {name: each.times(1)[0] for name, each in candidates.items()}
+    check_images(
+        {
+            name: each.images()
+            for name, each in candidates.items()
+            if setting.what == "decode" or name not in runtimes.OWN_NOISE
+        }
+    )
+    turns = _turns(candidates)
+    figures = {
+        name: {"not_measured": str(missing[name])}
+        if name in missing
+        else _figures(first[name], turns[name])
+        for name in made
+    }
+    eager, fastest = (figures[k]["p50"]["values"] for k in ("torch_eager", "tflite_float32"))
+    row = {
+        "model": setting.model.name,
+        "what": setting.what,
+        "batch_size": len(next(iter(setting.inputs.values()))),
+        "latency": figures,
+        "torch_eager_to_tflite_float32": harness.ratio(eager, fastest),
+    }
+    print("\n".join(_lines(row)), flush=True)
+    return row
+
+
+def check_images(images):
+    """Raises where a candidate's images are not Keras's.
+
+    Args:
+        images: {candidate: images}.
+    """
+    expected = np.ravel(images["keras"])
     for name, image in images.items():
-        limit = next((v for k, v in _TOLERANCE.items() if k in name), 1e-5)
-        if np.abs(image - images["keras"]).max() > limit:
+        difference = np.abs(np.ravel(image) - expected).max()
+        if not difference <= _TOLERANCE.get(name, 1e-5):  # nor is nan
             raise RuntimeError(f"{name} gives another image than Keras")
-    times = {name: [] for name in candidates}
+
+
+def _turns(candidates):
+    """Returns {name: [milliseconds of each call, for each round]}, the candidates taking turns."""
     rounds, calls = (3, 10) if FLAGS.smoke else (FLAGS.rounds, FLAGS.calls)
-    for _ in range(rounds):
-        for name, work in candidates.items():
-            times[name].append([_timed(work, z) for _ in range(calls)])
-    figures = {name: _figures(first[name], turns) for name, turns in times.items()}
-    fastest, eager = figures["tflite_float32"], figures["torch_eager"]
-    ratio = harness.ratio(eager["p50"]["values"], fastest["p50"]["values"])
-    for name, figure in figures.items():
-        print(f"batch {batch_size} {name}: p50 {figure['p50']['median']:.3f} ms")
-    return {"model": model.name, "batch_size": batch_size, "latency": figures,
-            "torch_eager_to_tflite_float32": ratio}  # fmt: skip
+    turns = {name: [] for name in candidates}
+    for _ in range(1 + rounds):
+        for name, each in candidates.items():
+            turns[name].append(each.times(calls))
+    return {name: each[1:] for name, each in turns.items()}
 
 
 def _figures(first, turns):
-    every = np.concatenate(turns)
     return {
         "first_ms": first,
         "p50": harness.figure([float(np.median(turn)) for turn in turns], "ms"),
-        "p99": float(np.percentile(every, 99)),
+        "p99": float(np.percentile(np.concatenate(turns), 99)),
     }
 
 
-def _timed(work, z):
-    start = time.perf_counter()
-    work(z)
-    return 1000 * (time.perf_counter() - start)
-
-
-def _candidates(model, batch_size, scratch):
-    """Returns {name: function of z [N, D] that returns images}."""
-    import tensorflow as tf
-
-    decode = tf.function(model.decode)
-    made = {"keras": lambda z: decode(tf.constant(z)).numpy()}
-    made["saved_model"] = _saved_model(model, scratch)
-    made |= _tflite(model, batch_size, scratch)
-    return made | _torch(model)
-
-
-def _saved_model(model, scratch):
-    import tensorflow as tf
-
-    from export import saved_model, signatures
-
-    place = scratch / f"saved_model-{len(list(scratch.iterdir()))}"
-    place.mkdir()
-    saved_model.write_archive([signatures.signatures(model)["decode"]], place)
-    loaded = tf.saved_model.load(str(place))
-    decode = loaded.signatures["decode"]
-    made = lambda z: decode(z=tf.constant(z))["image"].numpy()  # noqa: E731
-    made.kept = loaded  # its signatures hold no reference
-    return made
-
-
-def _tflite(model, batch_size, scratch):
-    from ai_edge_litert.interpreter import Interpreter
-
-    from export import tflite
-
-    made = {}
-    for kind, path in tflite.export_tflite(model, scratch / "tflite", names=("decode",)).items():
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
-        runner = interpreter.get_signature_runner(f"decode_{batch_size}")
-        made[f"tflite_{kind}"] = lambda z, runner=runner: runner(z=z)["image"]
-    return made
-
-
-def _torch(model):
-    import torch
-
-    from benchmarks.torch_models import TorchVAE
-
-    torch.set_num_threads(1)
-    peer = TorchVAE(model).to(memory_format=torch.channels_last).eval()
-    compiled = torch.compile(peer.decode)
-
-    def with_(decode):
-        def work(z):
-            with torch.inference_mode():
-                return decode(torch.from_numpy(z)).permute(0, 2, 3, 1).numpy()
-
-        return work
-
-    return {"torch_eager": with_(peer.decode), "torch_compile": with_(compiled)}
+def _lines(row):
+    """Yields a line for each candidate."""
+    for name, figures in row["latency"].items():
+        reason = figures.get("not_measured")
+        told = f"not measured: {reason}" if reason else f"p50 {figures['p50']['median']:.3f} ms"
+        yield f"{row['what']} batch {row['batch_size']} {name}: {told}"

@@ -101,24 +101,16 @@ def minutes_to(curve, target):
 
 
 def latency(results):
-    """Yields the section on the decoder's latency."""
+    """Yields the sections on the decoder's and the sampler's latency."""
     for result in results:
         if result["benchmark"] != "latency":
             continue
-        rows = result["figures"]
-        yield "## Latency of the decoder\n"
-        ratios = ", ".join(
-            f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
-            for row in rows
-        )
-        yield (
-            f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
-            f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
-        )
-        lines = [["", *(f"batch {row['batch_size']}" for row in rows)]]
-        for name in rows[0]["latency"]:
-            lines.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
-        yield table(lines)
+        for what, title in (("decode", "decoder"), ("sample", "sampler")):
+            # Where a row does not say, it is the decoder's.
+            rows = [row for row in result["figures"] if row.get("what", "decode") == what]
+            if rows:
+                yield f"## Latency of the {title}\n"
+                yield from _latency(rows)
         yield provenance([result])
 
 
@@ -161,6 +153,24 @@ def _quality_row(figures):
     ]
 
 
+def _latency(rows):
+    """Yields the text and the table of one signature's rows, one for each batch size."""
+    ratios = ", ".join(
+        f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+        for row in rows
+    )
+    yield (
+        f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
+        f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
+    )
+    lines = [["", *(f"batch {row['batch_size']}" for row in rows)]]
+    for name in rows[0]["latency"]:
+        lines.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
+    yield table(lines)
+
+
 def _milliseconds(row, name):
     figures = row["latency"][name]
+    if "not_measured" in figures:
+        return f"not measured: {figures['not_measured']}"
     return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"

@@ -43,6 +43,10 @@ class TorchVAE(nn.Module):
         """Returns the images of z [N, D], the likelihood's mean, [N, 1, 28, 28]."""
         return torch.sigmoid(self._decode(z))
 
+    def sample(self, count):
+        """Returns `count` images of the prior N(0, 1), with noise of PyTorch's own."""
+        return self.decode(torch.randn(count, self.latent_size))
+
     def _encode(self, x):
         for layer in self.encoder:
             if isinstance(layer, nn.Linear) and x.ndim == 4:
@@ -59,6 +63,24 @@ class TorchVAE(nn.Module):
         if not isinstance(layer, nn.Linear) and x.ndim == 2:
             x = x.reshape(-1, *self.maps).permute(0, 3, 1, 2)
         return layer(x)
+
+
+class _Decoder(nn.Module):
+    """TorchVAE.decode as the module that torch.onnx.export asks for."""
+
+    def __init__(self, vae):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, z):
+        return self.vae.decode(z)
+
+
+def onnx_decoder(model, batch_size):
+    """Returns the decoder of a vae_zoo.VAE as an ONNX file, bytes: z [N, D] to [N, 1, 28, 28]."""
+    decoder, z = _Decoder(TorchVAE(model)).eval(), torch.zeros(batch_size, model.latent_size)
+    program = torch.onnx.export(decoder, (z,), input_names=["z"], dynamo=True, verbose=False)
+    return program.model_proto.SerializeToString()
 
 
 def _bounded(value, low, high):

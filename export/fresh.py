@@ -62,7 +62,7 @@ def run_tflite(path, calls):
 
 def run_c_api(path, calls):
     """Yields each call's outputs, through TensorFlow's C API."""
-    session = _Session(path)
+    session = Session(path)
     for call, inputs in calls:
         feeds = {call["inputs"][key]: value for key, value in inputs.items()}
         names = list(call["outputs"])
@@ -74,15 +74,23 @@ class _Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
-class _Session:
-    """A SavedModel's session, of TensorFlow's C API."""
+class Session:
+    """A SavedModel's session, of TensorFlow's C API.
 
-    def __init__(self, path):
+    Args:
+        path: the SavedModel.
+        config: a tf.compat.v1.ConfigProto, serialized.
+    """
+
+    def __init__(self, path, config=b""):
         self.library = _library()
         self.status = self.library.TF_NewStatus()
         self.graph = self.library.TF_NewGraph()
+        options = self.library.TF_NewSessionOptions()
+        self.library.TF_SetConfig(options, config, len(config), self.status)
+        self._check()
         self.session = self.library.TF_LoadSessionFromSavedModel(
-            self.library.TF_NewSessionOptions(),
+            options,
             None,
             path.encode(),
             (ctypes.c_char_p * 1)(b"serve"),
@@ -159,6 +167,7 @@ def _library():
     library.TF_LoadSessionFromSavedModel.argtypes = [
         *(address, address, ctypes.c_char_p, address, number, address, address, address)
     ]
+    library.TF_SetConfig.argtypes = [address, ctypes.c_char_p, ctypes.c_size_t, address]
     library.TF_SessionRun.argtypes = [
         *(address, address, address, address, number, address, address, number),
         *(address, number, address, address),

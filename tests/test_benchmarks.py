@@ -2,11 +2,12 @@
 
 import importlib.util
 import pathlib
+import sys
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, flops, harness, report
+from benchmarks import chromium, compare, flops, harness, latency, report, runtimes
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -56,6 +57,15 @@ def test_only_what_is_outside_the_spread_has_changed():
     assert next(compare.changes(rows(100.0), rows(150.0))).startswith("faster")
 
 
+def test_fewer_milliseconds_are_faster_and_a_row_without_what_is_the_decoder():
+    def rows(milliseconds, **settings):
+        p50 = harness.figure(np.linspace(0.9, 1.1, 7) * milliseconds, "ms")
+        return [{"model": "vae", **settings, "batch_size": 1, "latency": {"keras": {"p50": p50}}}]
+
+    old, new = rows(2.0), rows(1.0, what="decode") + rows(4.0, what="sample")
+    assert list(compare.changes(old, new)) == ["faster: vae 1/latency/keras/p50 2.0 -> 1.0 ms"]
+
+
 def test_compare_says_what_is_no_result(command, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     result = command("benchmarks", "compare", tmp_path / "a.json", tmp_path / "a.json")
@@ -77,6 +87,47 @@ def test_results_are_what_the_files_say(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text(encoding="utf-8"))
     report.run()
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == written
+
+
+def test_latency_has_a_table_for_each_signature_and_says_what_was_not_measured():
+    def row(**settings):
+        one = {"p50": harness.figure([1.0] * 7, "ms"), "p99": 2.0, "first_ms": 3.0}
+        figures = {"keras": one, "litert_js": {"not_measured": "no chromium"}}
+        ratio = harness.figure([4.0] * 7, "ratio")
+        return {"model": "vae", "batch_size": 1, **settings, "latency": figures,
+                "torch_eager_to_tflite_float32": ratio}  # fmt: skip
+
+    def text(*rows):
+        parts = {"command": "c", "commit": "a", "versions": {"tensorflow": "2"}}
+        result = {"benchmark": "latency", "machine": harness.machine(), "figures": rows, **parts}
+        return "\n".join(report.latency([result]))
+
+    assert text(row()) == text(row(what="decode"))
+    both = text(row(what="decode"), row(what="sample"))
+    assert both.count("| keras | 1.000 (2.000; 3.0) |") == 2
+    assert both.count("| litert js | not measured: no chromium |") == 2
+    assert both.index("of the decoder") < both.index("of the sampler")
+
+
+def test_what_is_not_installed_is_not_measured(monkeypatch):
+    wanted = {name: runtimes._RUNTIMES[name] for name in ("onnx_runtime", "litert_js")}
+    monkeypatch.setattr(runtimes, "_RUNTIMES", wanted)
+    monkeypatch.setattr(chromium, "PATH", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    setting = runtimes.Setting(None, {}, None, "decode", {})
+    reasons = {name: str(reason) for name, reason in runtimes.candidates(setting).items()}
+    assert reasons == {
+        "onnx_runtime": "onnx is not installed",
+        "litert_js": "no chromium on the PATH",
+    }
+    assert list(runtimes.candidates(setting._replace(what="sample"))) == ["litert_js"]
+
+
+def test_images_of_another_model_are_refused():
+    images = {"keras": np.zeros([2, 3]), "tflite_int8": np.full([2, 3], 0.1)}
+    latency.check_images(images)
+    with pytest.raises(RuntimeError, match="litert_js gives another image"):
+        latency.check_images({**images, "litert_js": [0.1] * 6})
 
 
 def test_minutes_to_a_target_lie_on_the_curve():

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 
-import chromium
 import numpy as np
 import pytest
 from conftest import ROOT
 
 import vae_zoo
+from benchmarks import chromium
 from export import tflite
 from export.demo import server
 from vae_zoo import noise, registry

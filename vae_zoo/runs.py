@@ -192,10 +192,10 @@ def describe(model, arguments, dataset, training, command, splits):
     }
 
 
-def versions():
-    """Returns the versions of everything that a figure depends on."""
+def versions(others=()):
+    """Returns the versions of everything that a figure depends on, and of other packages."""
     found = {"python": platform.python_version(), "vae_zoo": vae_zoo.__version__}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *others):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

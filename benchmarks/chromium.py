@@ -1,4 +1,4 @@
-"""Headless Chromium for tests, driven through its DevTools protocol: nothing else to install.
+"""Headless Chromium, driven through its DevTools protocol: nothing else to install.
 
 The protocol's messages are JSON with a zero byte at the end, over file descriptors 3 and 4
 (`--remote-debugging-pipe`).
@@ -73,7 +73,8 @@ class Chromium:
         while True:
             answer = self._read()
             if answer.get("id") == number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
             self._note(answer)
 
@@ -95,7 +96,8 @@ class Chromium:
         """Returns the value of a JavaScript expression, a promise's once it is settled."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True,
                            returnByValue=True)  # fmt: skip
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"the page's code failed: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def press(self, x, y):
@@ -112,7 +114,8 @@ class Chromium:
     def _read(self):
         while b"\0" not in self.buffer:
             received = self.socket.recv(1 << 20)
-            assert received, "Chromium has gone"
+            if not received:
+                raise RuntimeError("Chromium has gone")
             self.buffer += received
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
