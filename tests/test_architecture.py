@@ -79,6 +79,13 @@ def test_another_keras_backend_is_refused_at_import():
     assert result.returncode and "Unset KERAS_BACKEND" in result.stderr
 
 
+@pytest.mark.parametrize("module", ["vae_zoo.train", "export.verify", "benchmarks"])
+def test_a_command_on_another_keras_backend_ends_with_one_line(module, command):
+    result = command(module, env={"KERAS_BACKEND": "jax"})
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
 def test_every_public_name_is_there():
     import vae_zoo
 

@@ -8,14 +8,28 @@ images = model.generate(seed=0)
 
 import importlib
 import os
+import pathlib
+import sys
 
 __version__ = "0.1.0"
 
+
+def _is_command():
+    """Returns whether one of our commands is being started, which has nobody to catch an error."""
+    program = pathlib.Path(sys.argv[0] if sys.argv else "")
+    ours = {"export", "benchmarks"} & set(program.parts[-3:-1])
+    return bool(ours) or program.name == "-m" or program.name.startswith("vae-zoo-")
+
+
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-    raise ImportError(
+    _WRONG = (
         f"vae_zoo needs Keras on TensorFlow, and KERAS_BACKEND={os.environ['KERAS_BACKEND']}. "
         "Unset KERAS_BACKEND, or set it to tensorflow."
     )
+    if _is_command():
+        print(f"error: {_WRONG}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(_WRONG)
 
 # TensorFlow leaves oneDNN off where a processor has no AVX-512, and trains convolutions a third
 # slower for it. It reads this when it is first imported.
