@@ -132,6 +132,7 @@ def bad_flags(directory):
         (["--model=vae", "--dataset=digit"], "Did you mean 'digits'"),
         (["--model=vae", "--epoch=3"], "Did you mean"),
         (["--model=vae", "--epochs=0"], "--epochs=0"),
+        (["--model=vae", "--memory_budget_mb=-1"], "--memory_budget_mb=-1"),
         (["--model=vae", "--epochs=many"], "epochs"),
         (["--model=vae", "--precision=float8"], "precision"),
         (["--model=vae", "--set=latent_size=0"], "latent_size=0"),

@@ -184,8 +184,8 @@ def _required_model():
 
 
 def _check_numbers():
-    least = {"epochs": 1, "batch_size": 1, "patience": 0, "report_images": 1, "report_samples": 1}
-    for name, value in least.items():
+    least = dict.fromkeys(("epochs", "batch_size", "report_images", "report_samples"), 1)
+    for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")

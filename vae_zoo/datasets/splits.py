@@ -184,7 +184,7 @@ class Splits:
         if self.binarization == "dynamic":
             image = self._drawn(image, tf.stack([tf.constant(self.seed, tf.int64), step]))
         else:
-            image = self._deterministic(tf.cast(image, tf.float32))
+            image = self._deterministic(image)
         image.set_shape((self.batch_size, *self.image_shape))
         return {"image": image} if label is None else {"image": image, "label": label}
 
@@ -238,9 +238,10 @@ class Splits:
 
     def _fixed(self, split, rows):
         """Returns images under the policy, a drawn binarisation being a function of the row."""
-        image = self.raw(split)[rows].astype(np.float32)
+        image = self.raw(split)[rows]
         if self.binarization != "dynamic":
             return self._deterministic(image)
+        image = image.astype(np.float32)
         for i, row in enumerate(rows):
             counter = [0, 0, int(row), _NUMBERS[split]]
             bits = np.random.Philox(key=self.seed % 2**64, counter=counter)
@@ -251,9 +252,8 @@ class Splits:
     def _deterministic(self, image):
         """Returns 8-bit values as floats: in [0, 1], or binary above one half."""
         if self.binarization == "none":
-            return image / 255.0
-        binary = image > 127.0
-        return binary.astype(np.float32) if isinstance(image, np.ndarray) else _to_float(binary)
+            return _to_float(image) / 255
+        return _to_float(image > 127)
 
     def _policy(self, wanted):
         raw = self.raw("train")[:1000]
@@ -374,10 +374,12 @@ def _central(image, cut, name):
     return image[top : top + cut, left : left + cut]
 
 
-def _to_float(binary):
+def _to_float(image):
+    if isinstance(image, np.ndarray):
+        return image.astype(np.float32)
     import tensorflow as tf
 
-    return tf.cast(binary, tf.float32)
+    return tf.cast(image, tf.float32)
 
 
 def _reserve(path):
