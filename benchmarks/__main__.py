@@ -13,6 +13,7 @@ BENCHMARKS = {
     "quality": "test NLL on binarised MNIST against minutes of training",
     "latency": "one call of the decoder on one thread: Keras, SavedModel, TFLite, PyTorch",
     "memory": "peak resident memory of the default training command",
+    "scaling": "one to several workers on this machine; what a model says of 8, 64 and 1,024",
 }
 COMMANDS = {
     "report": "writes RESULTS.md from the files under benchmarks/results",

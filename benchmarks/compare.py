@@ -8,6 +8,8 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("old", None, "a result file", flag_values=FLAGS)
 flags.DEFINE_string("new", None, "a later one of the same benchmark", flag_values=FLAGS)
 
+_SETTINGS = ("model", "strategy", "workers", "batch_size", "precision")
+
 
 def run():
     """Compares two results: a speed counts as changed where the intervals do not touch."""
@@ -31,7 +33,8 @@ def changes(old, new):
     for name in before.keys() & after.keys():
         one, two = before[name], after[name]
         if two["high"] < one["low"] or two["low"] > one["high"]:
-            word = "slower" if two["median"] < one["median"] else "faster"
+            less = two["median"] < one["median"]
+            word = "slower" if less != (one["unit"] == "ms") else "faster"
             yield f"{word}: {name} {one['median']:,.1f} -> {two['median']:,.1f} {two['unit']}"
 
 
@@ -39,7 +42,7 @@ def _figures(tree, path=""):
     """Yields (name, figure) of every figure in a result; rows are named by their settings."""
     if isinstance(tree, list):
         for row in tree:
-            names = [str(v) for k, v in row.items() if k in ("model", "batch_size", "precision")]
+            names = [str(v) for k, v in row.items() if k in _SETTINGS]
             yield from _figures(row, f"{path}/{' '.join(names)}")
     elif isinstance(tree, dict) and {"median", "low", "high"} <= tree.keys():
         yield path.strip("/"), tree

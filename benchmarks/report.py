@@ -103,7 +103,7 @@ def latency(results):
         rows = result["figures"]
         yield "## Latency of the decoder\n"
         ratios = ", ".join(
-            f"{_interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+            f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
             for row in rows
         )
         yield (
@@ -130,7 +130,18 @@ def memory(results):
             yield _provenance([result])
 
 
-_SECTIONS = (quality, peers, latency, memory)
+def scaling(results):
+    """Yields the section on several workers."""
+    from benchmarks import scaling_report
+
+    for result in results:
+        if result["benchmark"] == "scaling":
+            for part in scaling_report.parts(result["figures"]):
+                yield part if isinstance(part, str) else _table(part)
+            yield _provenance([result])
+
+
+_SECTIONS = (quality, peers, latency, memory, scaling)
 
 
 def _quality_row(figures):
@@ -153,13 +164,14 @@ def _peer_row(row):
         str(row["batch_size"]),
         row["precision"],
         f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
-        _interval(row["ratio"]["torch_compile"]),
-        _interval(row["ratio"]["torch_eager"]),
+        interval(row["ratio"]["torch_compile"]),
+        interval(row["ratio"]["torch_eager"]),
         f"{100 * row['share_of_float32_peak']:.0f}%",
     ]
 
 
-def _interval(figure):
+def interval(figure):
+    """Returns a figure as text: the median and its interval."""
     return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
