@@ -17,6 +17,7 @@ BENCHMARKS = {
     "zoo": "every model after five minutes: ELBO, NLL, active units, samples",
     "latency": "one call of decoder and sampler on one thread: Keras, its exports, PyTorch, ONNX",
     "memory": "peak resident memory of the default training command",
+    "scaling": "one to several workers on this machine; what a model says of 8, 64 and 1,024",
 }
 COMMANDS = {
     "report": "writes RESULTS.md from the files under benchmarks/results",

@@ -8,7 +8,8 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("old", None, "a result file", flag_values=FLAGS)
 flags.DEFINE_string("new", None, "a later one of the same benchmark", flag_values=FLAGS)
 
-_SETTINGS = ("model", "what", "batch_size", "precision")  # a row that lacks `what` is decode's
+# What names a row; one that lacks `what` is decode's.
+_SETTINGS = ("model", "what", "strategy", "workers", "batch_size", "precision")
 
 
 def run():

@@ -127,6 +127,17 @@ def memory(results):
             yield provenance([result])
 
 
+def scaling(results):
+    """Yields the section on several workers."""
+    from benchmarks import scaling_report
+
+    for result in results:
+        if result["benchmark"] == "scaling":
+            for part in scaling_report.parts(result["figures"]):
+                yield part if isinstance(part, str) else table(part)
+            yield provenance([result])
+
+
 _SECTIONS = (
     quality,
     sections.zoo,
@@ -136,6 +147,7 @@ _SECTIONS = (
     sections.likelihood,
     latency,
     memory,
+    scaling,
 )
 
 

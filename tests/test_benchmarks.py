@@ -171,6 +171,7 @@ _SMOKE = [
     ("peers", ("torch", "pythae"), ("--models=conv_vae,pythae_default",)),
     ("likelihood", ("torch", "pythae"), ()),
     ("latency", ("torch",), ()),
+    ("scaling", (), ()),
 ]
 
 

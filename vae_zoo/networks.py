@@ -118,9 +118,15 @@ def resolutions(image_shape, stages=None):
         stages: how many times to halve; None halves until a side is at most 8.
 
     Raises:
-        UserError: where a side is odd before that.
+        UserError: where a side is odd before that, or there is nothing to halve.
     """
     height, width = image_shape[:2]
+    if min(height, width) <= _SMALLEST:
+        raise errors.UserError(
+            f"Images of {height} x {width} are too small for convolutions that halve them. "
+            f"Expected sides above {_SMALLEST}; resize with --image_size, or take "
+            "--set network=mlp."
+        )
     sizes = [(height, width)]
     while min(sizes[-1]) > _SMALLEST if stages is None else len(sizes) <= stages:
         height, width = sizes[-1]

@@ -1,0 +1,83 @@
+"""The report's section on several workers: measurements, the model's check, predictions."""
+
+from benchmarks.markdown import interval
+
+
+def parts(figures):
+    """Yields the section's paragraphs, and its tables as rows of text.
+
+    Args:
+        figures: of a result of the benchmark `scaling`.
+    """
+    yield "## Several workers\n"
+    yield _measured(figures)
+    rows = [["model", "workers", "images a worker", "strategy", "ms a step", "images/s"]]
+    rows[0] += ["a worker, to `one`"]
+    yield rows + [_row(row) for row in figures["rows"]]
+    yield _model(figures)
+    rows = [["model", "workers", "images a worker", "measured, ms", "model, ms", "error"]]
+    yield rows + [_check_row(row) for row in figures["check"]]
+    yield from _predictions(figures["predictions"])
+
+
+def _measured(figures):
+    agreement = [row for rows in figures["agreement"].values() for row in rows]
+    largest = max(row["largest_difference"] for row in agreement)
+    return (
+        "The command's own loop and pipeline, one thread and one core a worker, processes on one "
+        "machine; `one` is without a strategy, `mirrored` two logical CPUs in one process. Losses "
+        "and weights differ from those of one process on the same global batch by "
+        f"{largest:.0e} at most, relative ({figures['tolerance']:.0e} is allowed).\n"
+    )
+
+
+def _row(row):
+    speed = 1000 * row["workers"] * row["batch_size"] / row["step"]["median"]
+    strategy = row["strategy"] + (" (oversubscribed)" if row["oversubscribed"] else "")
+    return [
+        *(f"`{row['model']}`", str(row["workers"]), str(row["batch_size"]), strategy),
+        *(interval(row["step"]), f"{speed:,.0f}", interval(row["to_one"])),
+    ]
+
+
+def _model(figures):
+    link = figures["link"]
+    latency = "assumed" if link["latency_assumed"] else "fitted"
+    return (
+        "The model: a + c b + r (N - 1) b, and a ring's 2 (N - 1) / N of the gradient's bytes and "
+        "2 (N - 1) messages (Patarasuk and Yuan, 2009); r is what each worker makes of the other "
+        f"workers' batches. Fitted to one worker, and to {link['workers']} workers of "
+        f"{link['batch_size']} images: {1e9 * link['byte']:.2f} ns a byte, "
+        f"{1e6 * link['latency']:.0f} µs a message ({latency}). Checked on the rest:\n"
+    )
+
+
+def _check_row(row):
+    return [
+        *(f"`{row['model']}`", str(row["workers"]), str(row["batch_size"])),
+        *(f"{row['measured_ms']:.2f}", f"{row['predicted_ms']:.2f}"),
+        f"{100 * row['relative_error']:+.0f}%",
+    ]
+
+
+def _predictions(predictions):
+    """Yields what the model says of more workers, at the largest batch."""
+    size = max(row["batch_size"] for row in predictions)
+    shown = [row for row in predictions if row["batch_size"] == size]
+    yield (
+        f"**Predictions, not measurements**: `{shown[0]['model']}`, {size} images a worker, one of "
+        "these cores each; the links are assumptions. `ideal` is the link alone, `measured` adds "
+        "what a byte and a message cost above. All-reduced: "
+        f"{shown[0]['all_reduced_bytes'] / 1e6:.2f} MB a step. A GPU: not measured.\n"
+    )
+    rows = [["link, Gbit/s", "ring", "workers", "ms: compute", "other workers' batches"]]
+    rows[0] += ["all-reduce", "images/s", "efficiency"]
+    yield rows + [_prediction_row(row) for row in shown]
+
+
+def _prediction_row(row):
+    return [
+        *(f"{row['link_gbit']:g}", row["transport"], f"{row['workers']:,}"),
+        *(f"{milliseconds:.2f}" for milliseconds in row["parts_ms"].values()),
+        *(f"{row['images_per_second']:,.0f}", f"{100 * row['efficiency']:.0f}%"),
+    ]

@@ -1,0 +1,236 @@
+"""One worker of the scaling benchmark: a process that trains when it is told to.
+
+`Group` starts the workers of a strategy and speaks to them through pipes, so that groups can take
+turns and all workers of one make the same number of steps.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import socket
+import threading
+from multiprocessing import connection
+
+from vae_zoo import errors
+
+_STEPS = 20  # a request
+
+
+class Group:
+    """The processes of a strategy; use it in a `with`, at whose end they stop.
+
+    Args:
+        strategy: of training.STRATEGIES; "mirrored" is one process with `workers` logical CPUs.
+        workers: how many.
+        scratch: a directory for their logs.
+        model: name of the model.
+        tiny: True: at its small size.
+    """
+
+    def __init__(self, strategy, workers, scratch, model, tiny):
+        spec = {"strategy": strategy, "workers": workers, "model": model, "tiny": tiny}
+        self._logs, self._pipes, self._processes = [], [], []
+        context = multiprocessing.get_context("spawn")
+        for place in _places(strategy, workers):
+            log = pathlib.Path(scratch) / f"{model}-{strategy}-{workers}-{len(self._logs)}.log"
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=serve, args=(theirs, {**spec, **place, "log": str(log)}), daemon=True
+            )
+            process.start()
+            theirs.close()  # or the end of the process would not be seen
+            self._logs.append(log)
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for process in self._processes:
+            process.kill()  # TensorFlow takes the gentler signal for a preemption
+        for process in self._processes:
+            process.join()
+
+    def ask(self, request, batch_size):
+        """Returns each worker's answer to a request, one of Trainer's methods.
+
+        Args:
+            request: the method's name.
+            batch_size: images of the global batch.
+
+        Raises:
+            UserError: what a worker raised of these.
+            RuntimeError: where a worker fails.
+        """
+        for pipe in self._pipes:
+            pipe.send((request, batch_size))
+        answers = {}
+        while len(answers) < len(self._pipes):
+            for pipe in connection.wait([p for p in self._pipes if p not in answers]):
+                try:
+                    answers[pipe] = pipe.recv()
+                except EOFError:
+                    log = self._logs[self._pipes.index(pipe)].read_text(errors="replace")
+                    raise RuntimeError(f"a worker failed: {log[-2000:]}") from None
+        mistakes = [each for each in answers.values() if isinstance(each, errors.UserError)]
+        if mistakes:
+            raise mistakes[0]
+        return [answers[pipe] for pipe in self._pipes]
+
+
+def _places(strategy, workers):
+    """Returns the cores and the TF_CONFIG of each process."""
+    cores = sorted(os.sched_getaffinity(0))
+    own = [cores[i % len(cores)] for i in range(workers)]
+    if strategy != "multi_worker":
+        return [{"cores": own, "cluster": None}]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
+    return [
+        {"cores": [own[i]],
+         "cluster": {"cluster": cluster, "task": {"type": "worker", "index": i}}}
+        for i in range(workers)
+    ]  # fmt: skip
+
+
+def _free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def serve(pipe, spec):
+    """A worker process's whole life: answers requests until it is stopped."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.dup2(os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.sched_setaffinity(0, spec["cores"])
+    if spec["cluster"]:
+        os.environ["TF_CONFIG"] = json.dumps(spec["cluster"])
+    trainer = Trainer(spec)
+    while True:
+        request, batch_size = pipe.recv()
+        try:
+            answer = getattr(trainer, request)(batch_size)
+        except errors.UserError as error:
+            answer = error
+        pipe.send(answer)
+
+
+def _end_with_parent():
+    """Ends this process with its parent, even while it waits for another worker."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+class Trainer:
+    """Trains a model under a strategy, with the project's own loop and pipeline.
+
+    Args:
+        spec: "strategy", "workers", "model", "tiny" and "cores", as of Group.
+    """
+
+    def __init__(self, spec):
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(len(set(spec["cores"])))
+        self.spec, self.strategy = spec, _strategy(spec["strategy"], spec["workers"])
+        self.started, self.inputs = {}, {}
+
+    def steps(self, batch_size):
+        """Runs some training steps; returns how many."""
+        self._started(batch_size)[1](_STEPS)
+        return _STEPS
+
+    def make_inputs(self, batch_size):
+        """Makes as many batches, and their noise, without training; returns how many."""
+        if batch_size not in self.inputs:
+            self.inputs[batch_size] = self._input_maker(batch_size)
+        self.inputs[batch_size]()
+        return _STEPS
+
+    def losses(self, batch_size):
+        """Returns the loss of each of the first steps, then the sum of all |weights|."""
+        import numpy as np
+
+        model, train = self._started(batch_size)
+        made = []
+        for _ in range(_STEPS):
+            made.append(train(1))
+            model.reset_metrics()
+        weights = [np.abs(weight).sum(dtype=np.float64) for weight in model.get_weights()]
+        return [*made, float(sum(weights))]
+
+    def gradient_bytes(self, batch_size):
+        """Returns the bytes of the float32 gradients; refuses a batch beyond the data."""
+        from vae_zoo import datasets
+
+        datasets.load("digits", batch_size=batch_size)
+        return 4 * sum(math.prod(v.shape) for v in self._model().trainable_variables)
+
+    def _started(self, batch_size):
+        """Returns a model, and a function that trains it for a number of steps: the mean loss."""
+        if batch_size not in self.started:
+            self.started[batch_size] = self._start(batch_size)
+        return self.started[batch_size]
+
+    def _start(self, batch_size):
+        from vae_zoo import datasets, training
+
+        settings = training.Settings(epochs=10_000, strategy=self.spec["strategy"])
+        data = datasets.load("digits", batch_size=batch_size).train_from(0)
+        with self.strategy.scope():
+            model = self._model()
+            training.compile_model(model, settings, settings.epochs)
+        model.steps_per_epoch = None  # each call says how many steps
+        if self.spec["strategy"] != "one":
+            data = self.strategy.experimental_distribute_dataset(data)
+        iterator, loop = iter(data), model.make_train_function()
+
+        def train(steps):
+            model.steps_per_execution = steps
+            return float(loop(iterator)["loss"])
+
+        return model, train
+
+    def _input_maker(self, batch_size):
+        import tensorflow as tf
+
+        from vae_zoo import datasets, noise
+
+        iterator = iter(datasets.load("digits", batch_size=batch_size).train_from(0))
+        shape = [self._model().latent_size]
+
+        @tf.function
+        def make(iterator):
+            total = 0.0
+            for step in tf.range(_STEPS):
+                normals = noise.standard_normal(tf.stack([0, step]), 1, batch_size, shape)
+                total += next(iterator)["image"][0, 0, 0, 0] + normals[0, 0, 0]
+            return total
+
+        return lambda: float(make(iterator))
+
+    def _model(self):
+        from vae_zoo import registry
+
+        name, tiny = self.spec["model"], self.spec["tiny"]
+        if registry.model_class(name).needs_labels:
+            raise errors.UserError(f"--models={name}: expected models without labels.")
+        return registry.create_model(name, tiny=tiny, image_shape=(28, 28, 1))
+
+
+def _strategy(name, workers):
+    import tensorflow as tf
+
+    from vae_zoo import training
+
+    if name != "mirrored":
+        return training.make_strategy(name)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    devices = [tf.config.LogicalDeviceConfiguration()] * workers
+    tf.config.set_logical_device_configuration(cpu, devices)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(workers)])
