@@ -147,9 +147,10 @@ def _builder(name, spec, data_dir):
         raise errors.unknown(
             "data set", name, [*catalogue.DATASETS, *tfds.list_builders()]
         ) from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, AssertionError) as error:  # the last one: of a version
+        reason = str(error).splitlines()[0].rpartition('": ')[2].rstrip(".")
         raise errors.UserError(
-            f"--dataset={name}: {str(error).splitlines()[0][:160]}. Expected name, or name/config."
+            f"--dataset={name}: {reason[:160]}. Expected name, or name/config."
         ) from error
 
 
