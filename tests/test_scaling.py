@@ -69,4 +69,5 @@ def test_the_figures_of_scaling_check_the_model_and_predict():
      "link_latency_us=-1", "models=conv_vea"],
 )  # fmt: skip
 def test_scaling_refuses_flags_in_one_line(flag, one_line):
-    assert flag.split("=")[0] in one_line(scaling.run, scaling.FLAGS, [f"--{flag}"])
+    line = one_line(scaling.run, scaling.FLAGS, [f"--{flag}"])
+    assert flag.split("=")[0] in line or "'conv_vae'" in line
