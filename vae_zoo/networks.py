@@ -118,15 +118,9 @@ def resolutions(image_shape, stages=None):
         stages: how many times to halve; None halves until a side is at most 8.
 
     Raises:
-        UserError: where a side is odd before that, or there is nothing to halve.
+        UserError: where a side is odd before that.
     """
     height, width = image_shape[:2]
-    if min(height, width) <= _SMALLEST:
-        raise errors.UserError(
-            f"Images of {height} x {width} are too small for convolutions that halve them. "
-            f"Expected sides above {_SMALLEST}; resize with --image_size, or take "
-            "--set network=mlp."
-        )
     sizes = [(height, width)]
     while min(sizes[-1]) > _SMALLEST if stages is None else len(sizes) <= stages:
         height, width = sizes[-1]
@@ -313,9 +307,21 @@ def _narrow(channels):
     return max(channels[-1] // 4, 4)
 
 
+def _halvings(image_shape):
+    """Returns how many times to halve an image; a UserError where there is nothing to halve."""
+    count = len(resolutions(image_shape)) - 1
+    if not count:
+        raise errors.UserError(
+            f"Images of {image_shape[0]} x {image_shape[1]} are too small for convolutions that "
+            f"halve them. Expected sides above {_SMALLEST}; resize with --image_size, or take "
+            "--set network=mlp."
+        )
+    return count
+
+
 def _conv_encoder(image_shape, hidden, blocks, dtype):
     del blocks
-    channels = stage_channels(hidden, len(resolutions(image_shape)) - 1)
+    channels = stage_channels(hidden, _halvings(image_shape))
     return [
         *(_conv(n, dtype, size=4, stride=2) for n in channels),
         _conv(_narrow(channels), dtype),
@@ -326,9 +332,8 @@ def _conv_encoder(image_shape, hidden, blocks, dtype):
 
 def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
     del blocks
-    sizes = resolutions(image_shape)
-    channels = stage_channels(hidden, len(sizes) - 1)[::-1]
-    smallest = (*sizes[-1], _narrow(channels[::-1]))
+    channels = stage_channels(hidden, _halvings(image_shape))[::-1]
+    smallest = (*resolutions(image_shape)[-1], _narrow(channels[::-1]))
     return [
         layers.Dense(256, activation="relu", dtype=dtype),
         layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
@@ -341,7 +346,7 @@ def _conv_decoder(image_shape, outputs, hidden, blocks, dtype):
 
 def _factors(image_shape):
     """Returns by how much each stage of a resnet divides the image: 4 first, where it can."""
-    halvings = len(resolutions(image_shape)) - 1
+    halvings = _halvings(image_shape)
     return [4] + [2] * (halvings - 2) if halvings > 1 else [2] * halvings
 
 
