@@ -26,6 +26,11 @@ def free_ports(count):
     return ports
 
 
+# Sums of half a batch and of a whole one in the same order: oneDNN cuts them by the batch's size,
+# and Adam makes 1e-4 of a weight of it in these steps.
+PLAIN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
 def start_workers(flags, directory, log):
     """Starts two workers of a cluster, as a cluster manager does: with TF_CONFIG."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
@@ -36,7 +41,7 @@ def start_workers(flags, directory, log):
             subprocess.Popen(
                 [sys.executable, "-m", "vae_zoo.train", *flags, "--strategy=multi_worker"]
                 + [f"--output_dir={directory}"],
-                env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+                env={**os.environ, **PLAIN, "TF_CONFIG": json.dumps(cluster)},
                 cwd=ROOT,
                 stdout=open(log / f"worker-{index}.log", "w"),
                 stderr=subprocess.STDOUT,
@@ -53,7 +58,7 @@ def test_two_processes_train_as_one(name, hidden, command, data_dir, tmp_path):
         process.wait(timeout=240)
         log = (tmp_path / f"worker-{index}.log").read_text()
         assert process.returncode == 0, log[-2000:]
-    command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'one'}", check=True)
+    command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'one'}", env=PLAIN, check=True)
     rows = [runs.read_rows(tmp_path / part / "metrics.csv") for part in ("one", "two")]
     for one, two in zip(*rows, strict=True):
         for term in ("loss", "elbo", "rate", "distortion", "val_elbo"):

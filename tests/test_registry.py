@@ -108,7 +108,7 @@ def test_keras_file_loads_in_a_fresh_process(tiny, tmp_path):
     model = tiny("conv_vae")
     model.save(tmp_path / "model.keras")
     code = (
-        "import keras, numpy, vae_zoo.vae\n"
+        "import vae_zoo.vae, keras, numpy\n"
         f"model = keras.saving.load_model(r'{tmp_path / 'model.keras'}')\n"
         f"numpy.save(r'{tmp_path / 'images.npy'}', model.generate(vae_zoo.noise.rows(3, 4)))"
     )

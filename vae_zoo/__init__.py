@@ -31,8 +31,8 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         sys.exit(2)
     raise ImportError(_WRONG)
 
-# TensorFlow leaves oneDNN off where a processor has no AVX-512, and trains convolutions a third
-# slower for it. It reads this when it is first imported.
+# TensorFlow leaves oneDNN off where a processor has no AVX-512, and trains convolutions more
+# slowly for it. It reads this when it is first imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # Public names and the modules they come from; imported when first used (PEP 562), so that
