@@ -154,10 +154,32 @@ def machine():
     }
 
 
+def missing(precision):
+    """Returns why this processor does not compute in a precision, or None where it does.
+
+    What it lacks is emulated, which may take a hundred times as long and tells nothing.
+    """
+    wanted = next((kind for kind in _ARITHMETIC if kind in precision), None)
+    has = set(_cpuinfo("flags").split()) | set(_cpuinfo("Features").split())
+    if wanted is None or not has or _ARITHMETIC[wanted] & has:
+        return None
+    return f"not measured: this processor has no {wanted} arithmetic"
+
+
+_ARITHMETIC = {
+    "bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "float16": {"avx512_fp16", "amx_fp16", "asimdhp"},
+}
+
+
 def _processor():
+    return _cpuinfo("model name") or platform.processor()
+
+
+def _cpuinfo(field):
+    """Returns a field of the first processor, or "" where there is none."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

@@ -60,9 +60,18 @@ def run():
         own = _CASES[name][2]
         for batch_size in [own] if own else sizes:
             for precision in FLAGS.precisions:
+                if reason := harness.missing(precision):
+                    rows.append(_not_measured(name, batch_size, precision, reason))
+                    continue
                 rows.append(measure(name, batch_size, precision))
                 print(_line(rows[-1]), flush=True)
                 harness.write("peers", rows, smoke=FLAGS.smoke)
+    harness.write("peers", rows, smoke=FLAGS.smoke)
+
+
+def _not_measured(name, batch_size, precision, reason):
+    row = {"model": name, "batch_size": batch_size, "precision": precision}
+    return {**row, "not_measured": reason}
 
 
 def check_torch(*packages):

@@ -51,7 +51,8 @@ def peers(results):
             "its batches in memory, channels last, and a fused Adam; pythae's trainer knows no "
             "bfloat16 on a CPU.\n"
         )
-        names = list(dict.fromkeys(name for row in result["figures"] for name in row["ratio"]))
+        ratios = [row.get("ratio", {}) for row in result["figures"]]
+        names = list(dict.fromkeys(name for each in ratios for name in each))
         lines = [["model", "batch", "precision", *(f"to {n.replace('_', ' ')}" for n in names)]]
         lines[0] += ["ours, images/s", "share of float32 peak"]
         yield table(lines + [_peer_row(row, names) for row in result["figures"]])
@@ -59,12 +60,12 @@ def peers(results):
 
 
 def _peer_row(row, names):
-    ratios = [interval(row["ratio"][name]) if name in row["ratio"] else "" for name in names]
+    named = [f"`{row['model']}`", str(row["batch_size"]), row["precision"]]
+    if "not_measured" in row:
+        return [*named, row["not_measured"], *[""] * (len(names) + 1)]
     return [
-        f"`{row['model']}`",
-        str(row["batch_size"]),
-        row["precision"],
-        *ratios,
+        *named,
+        *(interval(row["ratio"][name]) if name in row["ratio"] else "" for name in names),
         f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
         percent(row["share_of_float32_peak"]),
     ]
@@ -86,13 +87,13 @@ def throughput(results):
 
 
 def _throughput_row(row):
-    if "not_measured" in row:
+    if "model" not in row:
         return [row["device"], row["not_measured"], *[""] * 7]
+    named = [row["device"], f"`{row['model']}`", row["precision"], str(row["batch_size"])]
+    if "not_measured" in row:
+        return [*named, row["not_measured"], *[""] * 4]
     return [
-        row["device"],
-        f"`{row['model']}`",
-        row["precision"],
-        str(row["batch_size"]),
+        *named,
         speed(row["train"]),
         speed(row["sample"]),
         f"{row['flops_per_image'] / 1e6:,.1f}",

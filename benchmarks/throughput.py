@@ -45,6 +45,10 @@ def run():
             rows.append({"device": device, "not_measured": _NOT_MEASURED})
             continue
         for setting in settings:
+            if device == "cpu" and (reason := harness.missing(setting[1])):
+                names = dict(zip(("model", "precision", "batch_size"), setting, strict=True))
+                rows.append({"device": device, **names, "not_measured": reason})
+                continue
             given = (device, *setting, FLAGS.jit, FLAGS.smoke, rounds, seconds)
             rows.append(harness.isolated(measure, *given))
             print(_line(rows[-1]), flush=True)

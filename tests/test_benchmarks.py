@@ -130,6 +130,15 @@ def test_images_of_another_model_are_refused():
         latency.check_images({**images, "litert_js": [0.1] * 6})
 
 
+def test_a_precision_that_the_processor_lacks_is_not_timed(monkeypatch):
+    monkeypatch.setattr(harness, "_cpuinfo", {"flags": "fma avx2", "Features": ""}.get)
+    assert "no bfloat16 arithmetic" in harness.missing("mixed_bfloat16")
+    assert "no float16 arithmetic" in harness.missing("mixed_float16")
+    assert harness.missing("float32") is None
+    monkeypatch.setattr(harness, "_cpuinfo", {"flags": "amx_bf16", "Features": ""}.get)
+    assert harness.missing("bfloat16") is None
+
+
 def test_minutes_to_a_target_lie_on_the_curve():
     curve = [(2.0, 100.0), (4.0, 92.0), (8.0, 88.0)]
     assert report.minutes_to(curve, 90) == "6.0"
