@@ -16,7 +16,8 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
 from benchmarks.torch_models import TorchVAE, tensor
 
-logging.getLogger("pythae").setLevel(logging.ERROR)
+for _name in [name for name in logging.root.manager.loggerDict if name.startswith("pythae")]:
+    logging.getLogger(_name).setLevel(logging.ERROR)  # they are talkative
 
 
 class _Encoder(BaseEncoder):
@@ -68,8 +69,9 @@ def trainer(vae, images, batch_size, learning_rate=1e-3, epochs=1, settings=None
         settings: more of BaseTrainerConfig.
         **arguments: more of BaseTrainer: an eval_dataset, callbacks.
     """
+    scratch = tempfile.TemporaryDirectory(prefix="pythae-")
     config = BaseTrainerConfig(
-        output_dir=tempfile.mkdtemp(prefix="pythae-"),
+        output_dir=scratch.name,
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,
         learning_rate=learning_rate,
@@ -77,7 +79,9 @@ def trainer(vae, images, batch_size, learning_rate=1e-3, epochs=1, settings=None
         no_cuda=True,
         **(settings or {}),
     )
-    return BaseTrainer(vae, dataset(images), training_config=config, **arguments)
+    made = BaseTrainer(vae, dataset(images), training_config=config, **arguments)
+    made.scratch = scratch  # gone with the trainer
+    return made
 
 
 def dataset(images):
