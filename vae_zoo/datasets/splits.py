@@ -11,6 +11,7 @@ from vae_zoo import errors
 from vae_zoo.datasets import catalogue, sources
 
 _LARGEST = 4096  # pixels a side
+_COPIED = 2**28  # bytes
 _HASHED = 10_000  # images behind the checksum, evenly spaced
 _TRAIN = 0
 _NUMBERS = {split: number for number, split in enumerate(sources.SPLITS)}
@@ -208,15 +209,29 @@ class Splits:
     def _gather(self, split, index):
         import tensorflow as tf
 
-        raw, labels = self.raw(split), self._source.parts[split].labels
-        image = tf.numpy_function(
-            lambda rows: np.take(raw, rows, axis=0), [index], tf.uint8, stateful=False
-        )
+        image, labels = self._rows(split, index), self._source.parts[split].labels
         if labels is None:
             return image, None
         label = tf.gather(tf.constant(labels), index)
         label.set_shape(index.shape)
         return image, label
+
+    def _rows(self, split, index):
+        """Returns some 8-bit images, uint8 [B, H, W, C].
+
+        Of a copy that TensorFlow holds, where it is small: a call of Python costs more than the
+        rest of a batch.
+        """
+        import tensorflow as tf
+
+        raw = self.raw(split)
+        if raw.nbytes <= _COPIED and not isinstance(raw, np.memmap):
+            with tf.init_scope():  # a tensor that graphs refer to, not a part of them
+                copy = tf.constant(raw)
+            return tf.gather(copy, index)
+        return tf.numpy_function(
+            lambda rows: np.take(raw, rows, axis=0), [index], tf.uint8, stateful=False
+        )
 
     def _in_order(self, split):
         import tensorflow as tf
