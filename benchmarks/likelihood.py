@@ -16,7 +16,7 @@ flags.DEFINE_integer("num_images", 16, "images a call", flag_values=FLAGS)
 flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
-_TRAINED = 300  # steps before, so that importance weights are those of a model in use
+_TRAINED = 2000  # steps before: with fewer, few weights count and the estimates are noise
 _CHUNKS = (100, 1000)  # pythae's default batch_size, and a better one for it
 _AGREE = 0.5  # nats
 
