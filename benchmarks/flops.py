@@ -72,13 +72,11 @@ _COUNTED = {
 }
 
 
-def peak(dtype="float32", seconds=1.0):
-    """Returns the FLOPs a second of TensorFlow's own matrix product, the best of three sizes."""
-    return max(_matmul_speed(size, dtype, seconds) for size in PEAK_SIZES)
-
-
 def matmul_work(dtype="float32", seconds=1.0):
-    """Returns a function that multiplies matrices of the best size; it returns the FLOPs."""
+    """Returns a function that multiplies matrices of the fastest size; it returns the FLOPs.
+
+    Its speed is the peak: that of TensorFlow's own matrix product.
+    """
     size = max(PEAK_SIZES, key=lambda size: _matmul_speed(size, dtype, seconds))
     return _matmul(size, dtype)
 

@@ -84,15 +84,20 @@ def _interval_rank(count):
     return rank
 
 
-def whole_numbers(name, texts):
-    """Returns the whole numbers of a list flag.
+def numbers(name, texts, kind=int):
+    """Returns the numbers of a list flag, rising, each once.
 
     Raises:
-        UserError: where one is none, or below 1.
+        UserError: where one is no such number above 0, or there is none.
     """
-    if not texts or not all(text.isdigit() and int(text) > 0 for text in texts):
-        raise errors.UserError(f"--{name}={','.join(texts)}: expected whole numbers of at least 1.")
-    return [int(text) for text in texts]
+    try:
+        values = sorted({kind(text) for text in texts})
+        if values and 0 < values[0] and values[-1] < math.inf:
+            return values
+    except ValueError:
+        pass
+    wanted = "whole numbers" if kind is int else "numbers"
+    raise errors.UserError(f"--{name}={','.join(texts)}: expected {wanted} above 0.")
 
 
 def write(name, figures, smoke=False, packages=()):

@@ -54,19 +54,19 @@ def run():
         for value in values:
             if value not in known:
                 raise errors.unknown(flag, value, known)
-    sizes = harness.whole_numbers("batch_sizes", FLAGS.batch_sizes)
+    sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
     rows = []
     for name in FLAGS.models:
         own = _CASES[name][2]
         for batch_size in [own] if own else sizes:
             for precision in FLAGS.precisions:
-                if reason := harness.missing(precision):
+                reason = harness.missing(precision)
+                if reason:
                     rows.append(_not_measured(name, batch_size, precision, reason))
-                    continue
-                rows.append(measure(name, batch_size, precision))
-                print(_line(rows[-1]), flush=True)
+                else:
+                    rows.append(measure(name, batch_size, precision))
+                    print(_line(rows[-1]), flush=True)
                 harness.write("peers", rows, smoke=FLAGS.smoke)
-    harness.write("peers", rows, smoke=FLAGS.smoke)
 
 
 def _not_measured(name, batch_size, precision, reason):

@@ -79,7 +79,8 @@ def _settings():
     """Returns the flags' values, checked."""
     settings = {"models": FLAGS.models, "rounds": FLAGS.rounds, "seconds": harness.SECONDS}
     for name in ("workers", "batch_sizes", "links_gbit"):
-        settings[name] = _numbers(name, float if name == "links_gbit" else int)
+        kind = float if name == "links_gbit" else int
+        settings[name] = harness.numbers(name, FLAGS[name].value, kind)
     if 1 not in settings["workers"] or len(settings["workers"]) < 2:
         raise errors.UserError(f"--workers={','.join(FLAGS.workers)}: expected 1 and more.")
     if len(settings["batch_sizes"]) < 2:
@@ -91,19 +92,6 @@ def _settings():
     if FLAGS.smoke:
         settings |= {**_SMOKE, "models": settings["models"][:1]}
     return settings
-
-
-def _numbers(name, kind):
-    try:
-        values = sorted({kind(value) for value in FLAGS[name].value})
-        if values and 0 < values[0] and values[-1] < float("inf"):
-            return values
-    except ValueError:
-        pass
-    raise errors.UserError(
-        f"--{name}={','.join(FLAGS[name].value)}: expected numbers above 0, such as "
-        f"{FLAGS[name].default_as_str}."
-    )
 
 
 def _kinds(workers):

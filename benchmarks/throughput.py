@@ -35,7 +35,7 @@ def run():
     for precision in FLAGS.precision:
         if precision not in _PRECISIONS:
             raise errors.unknown("precision", precision, _PRECISIONS)
-    sizes = harness.whole_numbers("batch_sizes", FLAGS.batch_sizes)
+    sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
     rounds, seconds = (1, 0.0) if FLAGS.smoke else (FLAGS.rounds, FLAGS.seconds)
     devices = ("cpu", "gpu") if FLAGS.device == "all" else (FLAGS.device,)
     settings = [(n, p, b) for n in names for p in FLAGS.precision for b in sizes]

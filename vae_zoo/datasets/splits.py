@@ -11,7 +11,7 @@ from vae_zoo import errors
 from vae_zoo.datasets import catalogue, sources
 
 _LARGEST = 4096  # pixels a side
-_COPIED = 2**28  # bytes
+_COPIED = 2**28  # bytes of images that TensorFlow may hold a second time
 _HASHED = 10_000  # images behind the checksum, evenly spaced
 _TRAIN = 0
 _NUMBERS = {split: number for number, split in enumerate(sources.SPLITS)}
