@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow
+import vae_zoo  # noqa: E402,F401 - before TensorFlow too: it turns on oneDNN
 
 ROOT = pathlib.Path(__file__).parent.parent
 

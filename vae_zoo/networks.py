@@ -17,6 +17,9 @@ from vae_zoo import errors
 # Default sizes: units of each layer for mlp; channels at each resolution for conv and resnet.
 DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64, 64), "resnet": (128, 128)}
 _SMALLEST = 8  # maps are halved until a side is at most this
+# Where TensorFlow fuses a convolution, a bias, a sum and LeakyReLU for oneDNN, as it does by itself
+# on AVX-512 servers, it takes this slope whatever was asked for.
+_SLOPE = 0.2
 
 
 def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
@@ -167,7 +170,7 @@ class PreActivationBlock(layers.Layer):
     def call(self, inputs):
         x = inputs
         for convolution in self.convolutions:
-            x = convolution(keras.ops.leaky_relu(x))
+            x = convolution(keras.ops.leaky_relu(x, _SLOPE))
         return inputs + x
 
     def compute_output_shape(self, input_shape):
@@ -359,7 +362,7 @@ def _resnet_encoder(image_shape, hidden, blocks, dtype):
             layers.Conv2D(channels, 1 if stage else 3, padding="same", dtype=dtype),
             *(PreActivationBlock(channels, dtype=dtype) for _ in range(blocks)),
         ]
-    return [*stack, layers.LeakyReLU(dtype=dtype), layers.Flatten(dtype=dtype)]
+    return [*stack, layers.LeakyReLU(_SLOPE, dtype=dtype), layers.Flatten(dtype=dtype)]
 
 
 def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
@@ -371,7 +374,7 @@ def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
         last = stage == len(factors) - 1
         stack += [
             *(PreActivationBlock(here, dtype=dtype) for _ in range(blocks)),
-            layers.LeakyReLU(dtype=dtype),
+            layers.LeakyReLU(_SLOPE, dtype=dtype),
             layers.Conv2D(
                 factors[stage] ** 2 * above, 3 if last else 1, padding="same", dtype=dtype
             ),
