@@ -223,6 +223,11 @@ class SpaceToDepth(DepthToSpace):
         return batch, height // self.factor, width // self.factor, channels * self.factor**2
 
 
+def leaky_relu(dtype=None):
+    """Returns a LeakyReLU layer of the slope that every kernel of TensorFlow agrees about."""
+    return layers.LeakyReLU(_SLOPE, dtype=dtype)
+
+
 @contextlib.contextmanager
 def initial_weights_of(seed):
     """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
@@ -362,7 +367,7 @@ def _resnet_encoder(image_shape, hidden, blocks, dtype):
             layers.Conv2D(channels, 1 if stage else 3, padding="same", dtype=dtype),
             *(PreActivationBlock(channels, dtype=dtype) for _ in range(blocks)),
         ]
-    return [*stack, layers.LeakyReLU(_SLOPE, dtype=dtype), layers.Flatten(dtype=dtype)]
+    return [*stack, leaky_relu(dtype), layers.Flatten(dtype=dtype)]
 
 
 def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
@@ -374,7 +379,7 @@ def _resnet_decoder(image_shape, outputs, hidden, blocks, dtype):
         last = stage == len(factors) - 1
         stack += [
             *(PreActivationBlock(here, dtype=dtype) for _ in range(blocks)),
-            layers.LeakyReLU(_SLOPE, dtype=dtype),
+            leaky_relu(dtype),
             layers.Conv2D(
                 factors[stage] ** 2 * above, 3 if last else 1, padding="same", dtype=dtype
             ),

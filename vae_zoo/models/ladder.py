@@ -144,7 +144,8 @@ class LadderVAE(Hierarchy):
             stack = [*self._shrink(shape, target), *self._blocks(scale)]
             self.way_up.append(self._stack(shape, stack))
             shape = target
-        head = [layers.LeakyReLU(), layers.Flatten(), self._dense(self.posterior_part.parameters)]
+        units = self.posterior_part.parameters
+        head = [self._made(networks.leaky_relu), layers.Flatten(), self._dense(units)]
         self.top_head = self._stack(shape, head)
         self.messages = [self._normal_head(scale) for scale in self.scales[1:]]
 
@@ -180,11 +181,11 @@ class LadderVAE(Hierarchy):
     def _paint(self, picture):
         """Returns layers from the finest map to the likelihood's parameters [H, W, P]."""
         if self.network == "mlp":
-            flat = [layers.LeakyReLU(), layers.Flatten()]
+            flat = [self._made(networks.leaky_relu), layers.Flatten()]
             return [*flat, self._dense(math.prod(picture)), layers.Reshape(picture)]
         factor = picture[0] // self.maps[0][0]
         unfold = [self._made(networks.DepthToSpace, factor)] if factor > 1 else []
-        return [layers.LeakyReLU(), self._conv(factor**2 * picture[-1], 3), *unfold]
+        return [self._made(networks.leaky_relu), self._conv(factor**2 * picture[-1], 3), *unfold]
 
     def _blocks(self, scale):
         height, width, channels = self.maps[scale]
@@ -195,7 +196,7 @@ class LadderVAE(Hierarchy):
 
     def _normal_head(self, scale, **kwargs):
         """Returns a stack from features at a scale to the parameters of a layer's normal."""
-        head = [layers.LeakyReLU(), self._conv(2 * self.latent_channels, **kwargs)]
+        head = [self._made(networks.leaky_relu), self._conv(2 * self.latent_channels, **kwargs)]
         return self._stack(self.maps[scale], head)
 
     def _stack(self, shape, stack):
