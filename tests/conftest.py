@@ -72,6 +72,27 @@ def digits(data_dir):
 
 
 @pytest.fixture(scope="session")
+def grey():
+    """200 grey images with labels of ten classes."""
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (200, 12, 12), dtype=np.uint8),
+        "label": np.arange(200) % 10,
+    }
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """A function that writes arrays and returns the path."""
+
+    def write(name="images.npz", **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def trained(command, data_dir, tmp_path_factory):
     """A run of the command: a tiny VAE, two epochs on digits."""
     directory = tmp_path_factory.mktemp("runs") / "run"

@@ -1,11 +1,5 @@
-"""Data: what ships, what users bring, what is refused, and that batches are functions of a step."""
+"""Data: what ships, which policies are refused, and that batches are functions of a step."""
 
-import resource
-import shutil
-import socket
-import subprocess
-import sys
-import threading
 import time
 
 import numpy as np
@@ -14,9 +8,8 @@ from PIL import Image
 
 import vae_zoo
 from vae_zoo import datasets
-from vae_zoo.datasets import sources, sprites
-
-WHAT = ("train", "validation", "test")
+from vae_zoo.datasets import sprites
+from vae_zoo.datasets.stored import SPLITS
 
 
 def take(data, count):
@@ -35,34 +28,13 @@ def small_sprites(data_dir):
     return datasets.load("sprites/small", data_dir=data_dir)
 
 
-@pytest.fixture(scope="module")
-def grey():
-    """200 grey images with labels of ten classes."""
-    rng = np.random.default_rng(0)
-    return {
-        "image": rng.integers(0, 256, (200, 12, 12), dtype=np.uint8),
-        "label": np.arange(200) % 10,
-    }
-
-
-@pytest.fixture
-def npz(tmp_path):
-    """A function that writes arrays and returns the path."""
-
-    def write(name="images.npz", **arrays):
-        np.savez(tmp_path / name, **arrays)
-        return str(tmp_path / name)
-
-    return write
-
-
 # What ships.
 
 
 def test_digits_are_those_of_scikit_learn_in_a_stratified_split(digits):
     from sklearn.datasets import load_digits
 
-    labels = [digits.labels(split) for split in WHAT]
+    labels = [digits.labels(split) for split in SPLITS]
     assert [len(part) for part in labels] == [1439, 179, 179]
     counts = np.stack([np.bincount(part, minlength=10) for part in labels])  # [3, 10]
     np.testing.assert_array_equal(counts.sum(0), np.bincount(load_digits().target))
@@ -86,13 +58,13 @@ def test_digits_carry_their_own_labels_and_their_own_pixels(digits):
 
 
 def test_sprites_are_a_full_grid_with_the_factors_of_every_image(small_sprites):
-    factors = np.concatenate([small_sprites.factors(split) for split in WHAT])
+    factors = np.concatenate([small_sprites.factors(split) for split in SPLITS])
     sizes = (3, 4, 5, 8, 8)
     assert small_sprites.factor_names == sprites.FACTORS
     assert tuple(small_sprites.factor_sizes) == sizes and len(factors) == np.prod(sizes)
     assert len(np.unique(factors, axis=0)) == len(factors)
     assert (factors.max(0) == np.array(sizes) - 1).all() and (factors.min(0) == 0).all()
-    for split in WHAT:
+    for split in SPLITS:
         some = slice(0, 64)
         drawn = sprites.draw(small_sprites.factors(split)[some], sizes)
         np.testing.assert_array_equal(small_sprites.raw(split)[some], drawn)
@@ -269,188 +241,6 @@ def test_images_are_cut_and_resized_only_when_asked(npz):
             datasets.load(path, **{"batch_size": 4, **wrong})
 
 
-# What users bring.
-
-
-def test_npz_without_splits_is_cut_deterministically_and_says_so(npz, grey):
-    path = npz(**grey)
-    one, two = (datasets.load(path, batch_size=8) for _ in range(2))
-    assert (one.num_train, one.num_validation, one.num_test) == (160, 20, 20)
-    parts = np.concatenate([one.raw(split) for split in WHAT])
-    assert len(np.unique(parts, axis=0)) == 200  # no image twice
-    np.testing.assert_array_equal(one.raw("test"), two.raw("test"))
-    assert any("20 images each serve" in note for note in one.notes)
-    rows = {image.tobytes(): label for image, label in zip(*grey.values(), strict=True)}
-    for image, label in zip(one.raw("test"), one.labels("test"), strict=True):
-        assert rows[image.tobytes()] == label
-
-
-def bad_arrays():
-    rng = np.random.default_rng(0)
-    image = rng.random((40, 6, 6)).astype(np.float32)
-    spoilt = {}
-    for value in (np.nan, np.inf, -0.1, 1.5):
-        spoilt[value] = image.copy()
-        spoilt[value][3, 2, 1] = value
-    return {
-        "NaN": ({"image": spoilt[np.nan]}, "NaN, infinite or outside"),
-        "nothing but NaN": ({"image": np.full_like(image, np.nan)}, "NaN, infinite or outside"),
-        "infinite": ({"image": spoilt[np.inf]}, "NaN, infinite or outside"),
-        "negative": ({"image": spoilt[-0.1]}, "from -0.1"),
-        "above one": ({"image": spoilt[1.5]}, "to 1.5"),
-        "16 bits": ({"image": (image * 60000).astype(np.uint16)}, "uint16"),
-        "complex": ({"image": image.astype(np.complex64)}, "complex64"),
-        "rank 2": ({"image": image.reshape(40, -1)}, r"\(40, 36\)"),
-        "rank 5": ({"image": image[..., None, None]}, r"\(40, 6, 6, 1, 1\)"),
-        "2 channels": ({"image": np.stack([image, image], -1)}, "1 or 3 channels"),
-        "no images": ({"image": image[:0]}, r"\(0, 6, 6, 1\)"),
-        "few images": ({"image": image[:9]}, "at least 10"),
-        "another name": ({"images": image}, "no array `image`.*has images"),
-        "pickled": ({"image": np.array([{}] * 20, object)}, "pickled"),
-        "fewer labels": ({"image": image, "label": np.arange(9)}, "label has shape"),
-        "negative labels": ({"image": image, "label": np.arange(40) - 1}, "from 0"),
-        "huge labels": ({"image": image, "label": np.arange(40) + 10**9}, "label"),
-        "real labels": ({"image": image, "label": image[:, 0, 0]}, "float32"),
-    }
-
-
-@pytest.mark.parametrize("kind", bad_arrays())
-def test_bad_arrays_are_refused(kind, npz):
-    arrays, words = bad_arrays()[kind]
-    path = npz("bad.npz", **arrays)
-    with pytest.raises(vae_zoo.UserError, match=f"(?s)bad.npz.*{words}"):
-        datasets.load(path, batch_size=8)
-
-
-def test_corrupt_and_missing_files_are_named(npz, grey, tmp_path):
-    whole = (tmp_path / npz(**grey)).read_bytes()
-    for name, content in (("cut.npz", whole[:999]), ("empty.npz", b""), ("text.npz", b"hello")):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(vae_zoo.UserError, match=f"{name} cannot be read"):
-            datasets.load(str(tmp_path / name))
-    for name in ("nowhere.npz", "no_folder"):
-        with pytest.raises(vae_zoo.UserError, match=f"{name}: no such"):
-            datasets.load(str(tmp_path / name))
-
-
-def save_images(folder, images):
-    folder.mkdir(parents=True)
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i:03}.png")
-
-
-def test_a_folder_of_images(grey, tmp_path):
-    save_images(tmp_path / "plain", grey["image"][:30])
-    splits = datasets.load(str(tmp_path / "plain"), batch_size=8)
-    assert splits.num_train + splits.num_validation + splits.num_test == 30
-    assert splits.num_classes is None and splits.labels("train") is None
-    pixels = {image.tobytes() for image in grey["image"][:30]}
-    assert {image.tobytes() for split in WHAT for image in splits.raw(split)} == pixels
-
-
-def test_a_folder_for_each_class(grey, tmp_path):
-    for name, value in (("cat", 10), ("dog", 200)):
-        save_images(tmp_path / "pets" / name, np.full((20, 12, 12, 3), value, np.uint8))
-    splits = datasets.load(str(tmp_path / "pets"), batch_size=8)
-    assert splits.label_names == ["cat", "dog"] and splits.image_shape == (12, 12, 3)
-    for split in WHAT:
-        bright = splits.raw(split).mean((1, 2, 3)) > 100
-        np.testing.assert_array_equal(splits.labels(split), bright)
-
-
-def test_a_folder_for_each_split_is_never_cut_across(tmp_path):
-    for split, value, count in (("train", 10, 24), ("val", 90, 6), ("test", 200, 8)):
-        for name in ("a", "b"):
-            save_images(tmp_path / "set" / split / name, np.full((count, 8, 8), value, np.uint8))
-    splits = datasets.load(str(tmp_path / "set"), batch_size=8)
-    assert (splits.num_train, splits.num_validation, splits.num_test) == (48, 12, 16)
-    for split, value in (("train", 10), ("validation", 90), ("test", 200)):
-        assert (splits.raw(split) == value).all()
-
-
-def test_bad_folders_are_refused(grey, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(vae_zoo.UserError, match="holds no images"):
-        datasets.load(str(tmp_path / "empty"))
-    save_images(tmp_path / "broken", grey["image"][:20])
-    broken = tmp_path / "broken" / "007.png"
-    broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(vae_zoo.UserError, match="007.png is not an image"):
-        datasets.load(str(tmp_path / "broken"), batch_size=4).raw("train")
-    save_images(tmp_path / "mixed", [image[: 8 + i % 2] for i, image in enumerate(grey["image"])])
-    with pytest.raises(vae_zoo.UserError, match="Expected one size: give --image_size"):
-        datasets.load(str(tmp_path / "mixed"), batch_size=4).raw("train")
-
-
 def test_a_batch_larger_than_the_data_is_refused(npz, grey):
     with pytest.raises(vae_zoo.UserError, match="batch_size=161 is larger.*160 images"):
         datasets.load(npz(**grey), batch_size=161)
-
-
-# Names that are not there.
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("digit", "Did you mean 'digits'"),
-        ("mnits", "Did you mean 'mnist'"),
-        ("sprites/tiny", "sprites/tiny"),
-    ],
-)
-def test_unknown_names_are_refused(name, words, tmp_path):
-    with pytest.raises(vae_zoo.UserError, match=words):
-        datasets.load(name, data_dir=tmp_path)
-
-
-def test_offline_and_unprepared_says_where_it_looked_and_what_to_do(monkeypatch, tmp_path):
-    def no_route(*arguments, **options):
-        raise OSError("Network is unreachable")
-
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(socket, "create_connection", no_route)
-    with pytest.raises(vae_zoo.UserError) as error:
-        datasets.load("mnist", data_dir=tmp_path)
-    for words in ("mnist is not prepared", str(tmp_path), "--data_dir", "--manual_dir", "network"):
-        assert words in str(error.value)
-
-
-def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch):
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    over = threading.Event()
-
-    def silent(*arguments, **options):
-        over.wait(60)
-        raise OSError("Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "create_connection", silent)
-    started = time.monotonic()
-    reachable = sources._reachable()
-    assert not reachable and time.monotonic() - started < 20  # 1.5 s on an idle machine
-    over.set()
-
-
-def without_network():
-    """Returns the words that start a command without a network; empty where that is not allowed."""
-    words = ["unshare", "--net"]
-    allowed = shutil.which("unshare") and not subprocess.call([*words, "true"], stderr=-3)
-    return words if allowed else []
-
-
-def test_a_real_process_without_a_network_fails_at_once(tmp_path):
-    words = without_network()
-    if not words:
-        pytest.skip("this machine does not let a process give up its network")
-    flags = ["--model=vae", "--dataset=mnist", f"--data_dir={tmp_path}"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    result = subprocess.run(
-        [*words, sys.executable, "-m", "vae_zoo.train", *flags],
-        capture_output=True,
-        text=True,
-        timeout=100,  # two seconds on an idle machine; 205 if it let TFDS try
-    )
-    assert result.returncode == 2 and result.stderr.startswith("error: data set mnist")
-    assert len(result.stderr.splitlines()) == 1
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2

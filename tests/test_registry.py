@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import vae_zoo
-from vae_zoo import elbo, noise, registry, training
+from vae_zoo import datasets, elbo, noise, recipes, registry, training
 
 NAMES = vae_zoo.model_names()
 SEED = (0, 7)
@@ -203,6 +203,24 @@ def test_no_training_diverges_on_extreme_images(name, tiny):
         history = model.fit(stream, epochs=1, steps_per_epoch=20, verbose=0)
         assert np.isfinite(history.history["loss"]).all()
         assert int(model.optimizer.skipped) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_of_a_thousand_is_lost(name, seed, data_dir):
+    """At the default size, with the recipe's learning rate, on digits."""
+    recipe = recipes.recipe(name, "digits")
+    splits = datasets.load("digits", batch_size=16, data_dir=data_dir, seed=seed)
+    labels = {"num_classes": 10} if registry.model_class(name).needs_labels else {}
+    arguments = {**recipe.arguments, **labels, "image_shape": splits.image_shape, "seed": seed}
+    model = registry.create_model(name, **arguments)
+    settings = training.Settings(epochs=1, learning_rate=recipe.learning_rate, seed=seed)
+    training.compile_model(model, settings, 1000)
+    history = model.fit(splits.train_from(0), epochs=1, steps_per_epoch=1000, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert int(model.optimizer.skipped) == 0 and model.steps_made == 1000
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import tempfile
 import numpy as np
 
 from vae_zoo import errors
-from vae_zoo.datasets import catalogue, sources
+from vae_zoo.datasets import catalogue, sources, stored
 
 _LARGEST = 4096  # pixels a side
 _COPIED = 2**28  # bytes of images that TensorFlow may hold a second time
 _HASHED = 10_000  # images behind the checksum, evenly spaced
 _TRAIN = 0
-_NUMBERS = {split: number for number, split in enumerate(sources.SPLITS)}
+_NUMBERS = {split: number for number, split in enumerate(stored.SPLITS)}
 
 
 def load(
@@ -75,7 +75,7 @@ class Splits:
         self.name, self.batch_size, self.seed = source.name, batch_size, seed
         self._source, self._store = source, store
         self.num_train, self.num_validation, self.num_test = (
-            source.parts[split].count for split in sources.SPLITS
+            source.parts[split].count for split in stored.SPLITS
         )
         if batch_size > self.num_train:
             raise errors.UserError(
