@@ -25,6 +25,8 @@ flags.DEFINE_string(
     "num_images", "2000", "test images of the final figure, or all", flag_values=FLAGS
 )
 flags.DEFINE_integer("num_samples", 1000, "importance samples of it", flag_values=FLAGS)
+flags.DEFINE_integer("epochs", None, "of the whole training; the recipe's", flag_values=FLAGS)
+flags.DEFINE_integer("batch_size", None, "of training; the recipe's", flag_values=FLAGS)
 flags.DEFINE_string("output_dir", "runs/quality", "where the runs go", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
@@ -101,6 +103,8 @@ def _train(name, directory, minutes):
     flags_ = [f"--model={name}", f"--dataset={FLAGS.dataset}", f"--output_dir={directory}"]
     flags_ += [f"--max_minutes={minutes}", f"--report_images={_CURVE['images']}"]
     flags_ += [f"--report_samples={_CURVE['samples']}", *(_SMOKE if FLAGS.smoke else ())]
+    given = {"epochs": FLAGS.epochs, "batch_size": FLAGS.batch_size}
+    flags_ += [f"--{key}={value}" for key, value in given.items() if value is not None]
     runner.command("vae_zoo.train", *flags_, data_dir=FLAGS.data_dir)
     return runner.read(directory / "report.json")
 

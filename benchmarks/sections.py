@@ -16,8 +16,8 @@ def zoo(results):
             "each; nats, with the standard error over images. A bound: the negative ELBO, where "
             "importance weighting has no meaning.\n"
         )
-        lines = [["model", "data", "minutes", "ELBO", "NLL", "bits/dim", "active units"]
-                 + ["images/s", "samples"]]  # fmt: skip
+        lines = [["model", "data", "minutes", "epochs", "batch", "ELBO", "NLL", "bits/dim"]
+                 + ["active units", "images/s", "samples"]]  # fmt: skip
         yield table(lines + [_zoo_row(row) for row in rows])
         yield provenance([result])
 
@@ -31,6 +31,8 @@ def _zoo_row(row):
         f"`{row['model']}`",
         f"{row['dataset']}, {row['binarization']}",
         f"{row['minutes']:.1f}",
+        str(row["epochs"]),
+        str(row["batch_size"]),
         f"{row['elbo']:.2f}",
         f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{bound}",
         "" if bits is None else f"{bits:.3f}",
