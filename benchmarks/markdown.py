@@ -25,9 +25,15 @@ def percent(share):
 def provenance(results):
     """Returns the line that says where and of what the figures are."""
     machine = results[0]["machine"]
-    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    commits = ", ".join(sorted({commit for result in results for commit in _commits(result)}))
     commands = "; ".join(sorted({f"`{result['command']}`" for result in results}))
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
         f"TensorFlow {results[0]['versions']['tensorflow']}; commit {commits}; {commands}\n"
     )
+
+
+def _commits(result):
+    """Returns the trees that the figures are of: a resumed benchmark's rows name their own."""
+    rows = result["figures"] if isinstance(result["figures"], list) else []
+    return {row["commit"] for row in rows if "commit" in row} or {str(result["commit"])}
