@@ -115,7 +115,7 @@ def nll(vae, images, num_samples, chunk):
         return -float(vae.get_nll(tensor(images), n_samples=num_samples, batch_size=chunk))
 
 
-def test_figures(vae, images, samples):
+def likelihood_figures(vae, images, samples):
     """Returns elbo, rate, distortion, nll and nll_stderr in nats, over images [N, H, W, 1]."""
     vae.eval()
     with torch.no_grad():

@@ -69,7 +69,7 @@ def measure(splits_of, marks, curve, final):
     test = splits.images("test")
 
     def evaluate(images, samples):
-        return pythae_models.test_figures(vae, test[:images], samples)
+        return pythae_models.likelihood_figures(vae, test[:images], samples)
 
     marks = _Marks(marks, lambda: evaluate(**curve))
     trainer = pythae_models.trainer(

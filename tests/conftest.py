@@ -1,5 +1,6 @@
 """Fixtures that many tests share: small data, small models, real processes."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -22,19 +23,27 @@ def batch():
     return {"image": image, "label": np.arange(8, dtype=np.int32) % 10}
 
 
+def build(name, **arguments):
+    """Returns a registered model of 28 x 28 images, with the arguments that data would decide."""
+    from vae_zoo import registry
+
+    given = {"image_shape": (28, 28, 1)}
+    if registry.model_class(name).needs_labels:
+        given["num_classes"] = 10
+    if "dataset_size" in registry.constructor_arguments(registry.model_class(name)):
+        given["dataset_size"] = 1000
+    return registry.create_model(name, **{**given, **arguments})
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """A function that builds a registered model at its small size."""
-    from vae_zoo import registry
+    return functools.partial(build, tiny=True)
 
-    def build(name, **arguments):
-        known = registry.constructor_arguments(registry.model_class(name))
-        if registry.model_class(name).needs_labels:
-            arguments.setdefault("num_classes", 10)
-        if "dataset_size" in known:
-            arguments.setdefault("dataset_size", 1000)
-        return registry.create_model(name, tiny=True, **{"image_shape": (28, 28, 1), **arguments})
 
+@pytest.fixture(scope="session")
+def full_size():
+    """A function that builds a registered model at its default size."""
     return build
 
 

@@ -185,9 +185,8 @@ def read(directory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_are_those_of_the_table(name):
-    arguments = {"num_classes": 10} if registry.model_class(name).needs_labels else {}
-    model = registry.create_model(name, image_shape=(28, 28, 1), **arguments)
+def test_parameters_are_those_of_the_table(name, full_size):
+    model = full_size(name)
     trainable = sum(np.prod(variable.shape) for variable in model.trainable_variables)
     assert trainable == registry.spec(name).parameters
 
@@ -208,13 +207,11 @@ def test_no_training_diverges_on_extreme_images(name, tiny):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", NAMES)
-def test_no_step_of_a_thousand_is_lost(name, seed, data_dir):
+def test_no_step_of_a_thousand_is_lost(name, seed, full_size, data_dir):
     """At the default size, with the recipe's learning rate, on digits."""
     recipe = recipes.recipe(name, "digits")
     splits = datasets.load("digits", batch_size=16, data_dir=data_dir, seed=seed)
-    labels = {"num_classes": 10} if registry.model_class(name).needs_labels else {}
-    arguments = {**recipe.arguments, **labels, "image_shape": splits.image_shape, "seed": seed}
-    model = registry.create_model(name, **arguments)
+    model = full_size(name, seed=seed, **recipe.arguments)
     settings = training.Settings(epochs=1, learning_rate=recipe.learning_rate, seed=seed)
     training.compile_model(model, settings, 1000)
     history = model.fit(splits.train_from(0), epochs=1, steps_per_epoch=1000, verbose=0)

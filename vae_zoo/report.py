@@ -32,7 +32,7 @@ def likelihood_figures(evaluation, config):
     return figures
 
 
-def test_figures(model, splits, config, *, num_images, num_samples, progress=None):
+def model_figures(model, splits, config, *, num_images, num_samples, progress=None):
     """Returns the figures of report.json that need the model: likelihood and latent space.
 
     Args:

@@ -161,7 +161,7 @@ def _finish(directory, model, splits, config, outcome):
 
     fresh = runs.save_model(model, directory / runs.MODEL)
     bar = progress.Progress(1, "evaluating")
-    figures = report.test_figures(
+    figures = report.model_figures(
         fresh,
         splits,
         config,
