@@ -40,14 +40,18 @@ def export_run():
 
     from export import bundle
 
-    quantize = [name for name in FLAGS.quantize if name != "none"]
+    quantize = [] if FLAGS.quantize == ["none"] else FLAGS.quantize
     bundle.check_request(FLAGS.formats, quantize, FLAGS.max_batch_size)
-    bundle.check_output(FLAGS.output_dir, FLAGS.name)
+    if FLAGS.quality and "tflite" not in FLAGS.formats:
+        raise errors.UserError("--quality is of TFLite files: expected tflite in --formats.")
+    name = config["model"] if FLAGS.name is None else FLAGS.name
+    kinds = bundle.kinds(FLAGS.formats, quantize, FLAGS.dynamic_batch)
+    bundle.check_output(FLAGS.output_dir, name, kinds)
     model = runs.load_run(FLAGS.run)
     manifest = bundle.export_model(
         model,
         FLAGS.output_dir,
-        name=FLAGS.name or config["model"],
+        name=name,
         formats=FLAGS.formats,
         quantize=quantize,
         tflite_signatures=FLAGS.tflite_signatures,
@@ -65,10 +69,9 @@ def _summary(manifest):
         names = ", ".join(section["signatures"])
         yield f"{FLAGS.output_dir}/{section['path']}: {names}"
     for figures in manifest.get("tflite", {}).values():
-        yield f"{FLAGS.output_dir}/{figures['path']}" + (
-            f": {figures['bytes']:,} bytes, {figures['max_difference']:.1e} from Keras"
-            if "max_difference" in figures
-            else ""
+        names = ", ".join(figures["signatures"])
+        yield f"{FLAGS.output_dir}/{figures['path']}: {names}; {figures['bytes']:,} bytes" + (
+            f", {figures['max_difference']:.1e} from Keras" if "max_difference" in figures else ""
         )
     for name, reason in manifest["unsupported"].items():
         yield f"no {name}: {reason}"

@@ -55,7 +55,8 @@ def export_model(
 
     Args:
         model: a vae_zoo.VAE.
-        output_dir: a directory that is new, empty, or an export of the same name.
+        output_dir: a directory that is new, empty, or an export of the same name, all of whose
+            files this one renews: a directory is of one model.
         name: letters, digits and underscores; None is the model's.
         formats: which of FORMATS.
         quantize: which of tflite.QUANTIZED.
@@ -69,14 +70,14 @@ def export_model(
         The content of export.json.
 
     Raises:
-        UserError: for an unknown format, an output that is not an export, a model without
-            signatures.
+        UserError: for an unknown format, an output that is not an export or holds more than this
+            one would renew, a model without signatures.
     """
     signatures.check_model(model)
     output_dir = pathlib.Path(output_dir)
-    name = saved_model.check_name(name or model.name)
+    name = saved_model.check_name(model.name if name is None else name)
     check_request(formats, quantize, max_batch_size)
-    check_output(output_dir, name)
+    check_output(output_dir, name, kinds(formats, quantize, dynamic_batch))
     with _staged(output_dir) as staging:
         manifest = _header(model, name)
         if "saved_model" in formats:
@@ -95,6 +96,9 @@ def export_model(
 
 def check_request(formats, quantize=(), max_batch_size=saved_model.MAX_BATCH_SIZE):
     """Raises a UserError for formats that are unknown or whose packages are not installed."""
+    for what, given in (("formats", formats), ("quantize", quantize)):
+        if isinstance(given, str):
+            raise errors.UserError(f"{what}={given!r}: expected a list of names, [{given!r}].")
     if not formats:
         raise errors.UserError(f"no format: expected some of {', '.join(FORMATS)}.")
     for each in formats:
@@ -111,8 +115,22 @@ def check_request(formats, quantize=(), max_batch_size=saved_model.MAX_BATCH_SIZ
         serving.check_installed()
 
 
-def check_output(output_dir, name=None):
-    """Raises a UserError where a directory holds something that is not an export of that name."""
+def kinds(formats, quantize=(), dynamic_batch=False):
+    """Returns what an export consists of: "saved_model", and the kinds of its TFLite files."""
+    found = ["saved_model"] if "saved_model" in formats else []
+    if "tflite" in formats:
+        found += [tflite.FLOAT32, *quantize, *[tflite.DYNAMIC] * dynamic_batch]
+    return found
+
+
+def check_output(output_dir, name=None, renewed=None):
+    """Raises a UserError where a directory holds something that an export must not replace.
+
+    Args:
+        output_dir: the directory; a new or an empty one will do.
+        name: of the export, which one that is there must have too; None: any.
+        renewed: the export's `kinds`, none of which may stay behind from another model; None: all.
+    """
     output_dir = pathlib.Path(output_dir)
     if not output_dir.exists():
         return
@@ -124,10 +142,21 @@ def check_output(output_dir, name=None):
             f"{output_dir} exists and is not an export ({entries[0]} is there, {MANIFEST} is not). "
             "Expected a new or empty directory, or an export: take another one."
         )
-    if entries and name and read_manifest(output_dir)["name"] != name:
+    if not entries:
+        return
+    manifest = read_manifest(output_dir)
+    if name is not None and manifest["name"] != name:
         raise errors.UserError(
-            f"{output_dir} holds the export of {read_manifest(output_dir)['name']}, not of {name}. "
+            f"{output_dir} holds the export of {manifest['name']}, not of {name}. "
             "Take another directory for it."
+        )
+    there = [*["saved_model"] * ("saved_model" in manifest), *manifest.get("tflite", {})]
+    left = [] if renewed is None else [kind for kind in there if kind not in renewed]
+    if left:
+        raise errors.UserError(
+            f"{output_dir} holds {', '.join(left)} too, which this export would not renew. "
+            "Expected all of a directory to be of one model: export the same formats, or take "
+            "another directory."
         )
 
 
@@ -178,6 +207,7 @@ def _header(model, name):
         "versions": runs.versions(),
         "image_shape": list(model.image_shape),
         "needs_labels": bool(model.needs_labels),
+        "inputs": signatures.input_values(model),
         "unsupported": signatures.unsupported(model),
         "tolerance": agreement.tolerance(model)._asdict(),
     }

@@ -41,7 +41,7 @@ class _Client:
 
     def __init__(self, address, name, timeout=_SECONDS):
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or "/" in host or not port.isdecimal():
             raise errors.UserError(f"server {address!r}: expected host:port, as localhost:8501.")
         self.address, self.name, self.timeout = address, name, timeout
         self._signatures = None

@@ -2,7 +2,7 @@
 
 import json
 
-from export import serving
+from export import serving, tflite
 
 _SERVE = """## Serve
 
@@ -18,6 +18,25 @@ tensorflow_model_server {flags}
 
 Neither was run when this was written: `python -m export.verify --export_dir=. --server=HOST:{rest}`
 checks a server that is up.
+"""
+_IN_PYTHON = """From Python, without a server, vae_zoo or Keras:
+
+```python
+import tensorflow as tf
+
+served = tf.saved_model.load("{path}")
+image = served.signatures["sample"]({inputs})["image"]
+```
+"""
+_TFLITE = """From Python, with LiteRT alone (`pip install ai-edge-litert`):
+
+```python
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+sample = Interpreter("{path}").get_signature_runner("sample_1")
+image = sample({inputs})["image"]
+```
 """
 _CALL = """### {signature}: {inputs} -> {outputs}
 
@@ -40,6 +59,7 @@ def write(path, manifest):
         parts += [_SERVE.format(flags=flags, rest=serving.REST_PORT), *_calls(manifest)]
     if "tflite" in manifest:
         parts.append(_files(manifest["tflite"]))
+        parts += _tflite_example(manifest)
     if manifest["unsupported"]:
         parts.append(_unsupported(manifest["unsupported"]))
     path.write_text("\n".join(parts), encoding="utf-8")
@@ -50,7 +70,9 @@ def _summary(manifest):
     return (
         f"Images of {shape}, values in [0, 1]. `sample` takes a row of seed for each image: the "
         "same row\ngives the same image from the server, the TFLite files and Keras.\n\n"
-        "Check it: `python -m export.verify --export_dir=.`\n"
+        "Check it: `python -m export.verify --export_dir=.`\n\n"
+        "Inputs, of one row or more; what lies outside gives an image that means nothing:\n\n"
+        + "".join(f"* `{key}`: {values}\n" for key, values in manifest["inputs"].items())
     )
 
 
@@ -58,6 +80,8 @@ def _calls(manifest):
     yield "## Call\n"
     section = manifest["saved_model"]
     yield f"One request holds up to {section['max_batch_size']} instances.\n"
+    seed = _arguments(manifest, "tf.constant({})")
+    yield _IN_PYTHON.format(path=section["path"], inputs=seed)
     url = f"http://127.0.0.1:{serving.REST_PORT}/v1/models/{manifest['name']}:predict"
     for name, signature in section["signatures"].items():
         inputs = {key: tensor["shape"][1:] for key, tensor in signature["inputs"].items()}
@@ -67,6 +91,20 @@ def _calls(manifest):
             outputs=_shapes(signature["outputs"]),
             command=_curl(url, name, inputs),
         )
+
+
+def _arguments(manifest, array):
+    """Returns the arguments of `sample`, in Python, each an `array` of a literal."""
+    label = {"label": "[0]"} if manifest["needs_labels"] else {}
+    values = {"seed": "[[7, 0]]", **label}
+    return ", ".join(f"{key}={array.format(value)}" for key, value in values.items())
+
+
+def _tflite_example(manifest):
+    float32 = manifest["tflite"][tflite.FLOAT32]
+    if "sample_1" in float32["signatures"]:
+        inputs = _arguments(manifest, "np.int32({})")
+        yield _TFLITE.format(path=float32["path"], inputs=inputs)
 
 
 def _shapes(tensors):
@@ -107,11 +145,13 @@ def _files(section):
         "## TFLite\n",
         "Built-in operations only; `decode_1` is `decode` for a batch of 1. The metadata entry "
         "`vae_zoo` is JSON: latent size, value range, label names.\n",
-        "| file | bytes | of weights | largest difference | PSNR dB | decode_1 ms |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| file | signatures | bytes | of weights | largest difference | PSNR dB | decode_1 ms |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for figures in section.values():
-        size = f"| {figures['path']} | {figures['bytes']:,} | {figures['weight_bytes']:,} |"
+        names = ", ".join(f"`{name}`" for name in figures["signatures"])
+        size = f"| {figures['path']} | {names} | {figures['bytes']:,} | "
+        size += f"{figures['weight_bytes']:,} |"
         lines.append(f"{size} {_measured(figures)} |")
     return "\n".join([*lines, ""])
 

@@ -99,6 +99,12 @@ def signatures(model, names=NAMES):
     return {name: _signature(model, name) for name in found}
 
 
+def input_values(model):
+    """Returns {input: its allowed values, in words} of what a model's signatures take."""
+    found = signatures(model).values()
+    return {key: tensor.values for each in found for key, tensor in each.inputs.items()}
+
+
 def default(found):
     """Returns the name that `serving_default` stands for: decode, or else sample."""
     return "decode" if "decode" in found else next(iter(found))
@@ -189,7 +195,11 @@ def _positional(compute, model, names):
     """
 
     def function(*values):
-        return compute(model, **dict(zip(names, values, strict=True)))
+        checked = {
+            name: tf.ensure_shape(value, [None, *_tensor(model, name).shape])
+            for name, value in zip(names, values, strict=True)
+        }
+        return compute(model, **checked)
 
     return function
 

@@ -142,6 +142,15 @@ def test_elbo_is_that_of_the_model(likelihood, tiny, tmp_path):
     )
 
 
+def test_images_of_another_shape_fail_at_the_server(tiny, tmp_path):
+    """Convolutions alone would take them, and TF Serving checks no shape."""
+    place = saved_model.export_saved_model(tiny("conv_vae"), tmp_path / "conv_vae")
+    encode = tf.saved_model.load(str(place)).signatures["encode"]
+    assert encode(image=tf.zeros([2, 28, 28, 1]))["mean"].shape[0] == 2
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+        encode(image=tf.zeros([2, 27, 28, 1]))
+
+
 def test_a_model_that_is_none_of_ours_is_refused():
     import keras
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -62,6 +63,17 @@ def test_readme_has_a_curl_line_of_the_right_shape_for_each_signature(exported):
         assert body["signature_name"] == name
         for key, tensor in signature["inputs"].items():
             assert list(np.shape(body["instances"][0][key])) == tensor["shape"][1:]
+
+
+def test_readme_calls_the_files_from_python(exported, trained, tmp_path):
+    text = (exported / "README.md").read_text()
+    scripts = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(scripts) == 2
+    expected = vae_zoo.load_run(trained).generate(np.int32([[7, 0]]))
+    for script in scripts:
+        program = f"{script}\nimport numpy\nnumpy.save(r'{tmp_path}/image.npy', image)"
+        subprocess.run([sys.executable, "-c", program], cwd=exported, check=True)
+        np.testing.assert_allclose(np.load(tmp_path / "image.npy"), expected, atol=1e-5)
 
 
 def test_configurations_are_what_tf_serving_reads(exported):
@@ -143,7 +155,7 @@ def test_a_second_export_is_the_next_version_and_a_failed_one_nothing(tiny, tmp_
         saved_model.export_saved_model(tiny("vae"), directory / "saved_model/vae", version=2)
 
 
-def mistakes(run, directory):
+def mistakes(run, exported, directory):
     """Flags of the command that nothing can come of, and what the one line must say."""
     (directory / "foreign").mkdir()
     (directory / "foreign" / "thesis.tex").write_text("do not delete")
@@ -154,7 +166,14 @@ def mistakes(run, directory):
     plain = shutil.copytree(unfinished, directory / "plain")
     keras.Sequential([keras.layers.Input([3]), keras.layers.Dense(1)]).save(plain / "model.keras")
     given, new = f"--run={run}", f"--output_dir={directory / 'new'}"
+    there = f"--output_dir={exported}"
     return [
+        ([given, there, "--formats=saved_model"], "would not renew"),
+        ([given, there, "--formats=tflite", "--quantize=none"], "saved_model, float16, int8"),
+        ([f"--run={run / 'model.keras'}", new], "is not a run"),
+        ([given, new, "--quantize=none,int8"], "Unknown quantised format 'none'"),
+        ([given, new, "--formats=saved_model", "--quality"], "expected tflite in --formats"),
+        ([given, new, "--name="], "no name for a served model"),
         ([new], "--run is missing"),
         ([given], "--output_dir is missing"),
         ([f"--run={directory / 'nowhere'}", new], "is not a run"),
@@ -173,11 +192,13 @@ def mistakes(run, directory):
     ]
 
 
-def test_mistakes_get_one_line_and_leave_nothing(trained, tmp_path, one_line):
+def test_mistakes_get_one_line_and_leave_nothing(trained, exported, tmp_path, one_line):
     from export import __main__ as main
 
-    for given, words in mistakes(trained, tmp_path):
+    before = tree(exported)
+    for given, words in mistakes(trained, exported, tmp_path):
         assert words in one_line(main.export_run, main.FLAGS, given), given
+    assert tree(exported) == before
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "foreign" / "thesis.tex").read_text() == "do not delete"
 

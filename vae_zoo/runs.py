@@ -60,12 +60,12 @@ def read_config(directory):
     path = pathlib.Path(directory) / CONFIG
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise errors.UserError(
             f"{directory} is not a run: expected {CONFIG} in it. Give the --output_dir of a "
             "training, such as runs/conv_vae-digits."
         ) from None
-    except (ValueError, NotADirectoryError) as error:
+    except ValueError as error:
         raise errors.UserError(
             f"{path} cannot be read ({error}). Restore it, or train again with --overwrite."
         ) from error
