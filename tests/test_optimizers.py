@@ -56,19 +56,25 @@ def test_averaged_weights_are_those_of_a_hand_computation(tiny, batch):
     model = tiny("vae")
     model.compile(optimizers.GuardedAdam(0.01, use_ema=True, ema_momentum=0.6))
     model.optimizer.build(model.trainable_variables)
-    expected = [np.zeros_like(value) for value in model.get_weights()]
+    expected = [np.full_like(value, np.nan) for value in model.get_weights()]  # not of a start
     stream = tf.data.Dataset.from_tensors(batch).repeat()
     for done in range(12):
         model.fit(stream, steps_per_epoch=1, verbose=0, shuffle=False)
-        momentum = min(0.6, (1 + done) / (10 + done))
+        momentum = min(0.6, done / (9 + done))
         for average, raw in zip(expected, model.get_weights(), strict=True):
-            average += (1 - momentum) * (raw - average)
+            average[:] = raw if momentum == 0 else average + (1 - momentum) * (raw - average)
     raw = model.get_weights()
     with optimizers.averaged(model):
         for ours, theirs in zip(expected, model.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
     for before, after in zip(raw, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["amsgrad", "weight_decay", "global_clipnorm"])
+def test_what_would_get_round_the_guard_is_refused(name):
+    with pytest.raises(errors.UserError, match=f"{name}=0.1: GuardedAdam has none"):
+        optimizers.GuardedAdam(**{name: 0.1})
 
 
 def test_raw_weights_come_back_even_after_an_error(tiny):

@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from vae_zoo import errors
+
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class GuardedAdam(keras.optimizers.Adam):
@@ -17,11 +19,21 @@ class GuardedAdam(keras.optimizers.Adam):
     Args:
         skip_norm: the global gradient norm beyond which a step is skipped; None: only what is
             not finite.
-        **kwargs: of keras.optimizers.Adam, `amsgrad` excepted. With `use_ema`, `ema_momentum` is
-            reached gradually: min(ema_momentum, (1 + t) / (10 + t)) after t steps.
+        **kwargs: of keras.optimizers.Adam. With `use_ema`, `ema_momentum` is reached gradually:
+            min(ema_momentum, t / (9 + t)) after t steps, so that the averages start at the weights.
+
+    Raises:
+        UserError: for `amsgrad`, and for what would touch weights or gradients before the guard:
+            `weight_decay` and the clipping of norms or values.
     """
 
     def __init__(self, learning_rate=1e-3, *, skip_norm=None, **kwargs):
+        for name in ("amsgrad", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            if kwargs.get(name):
+                raise errors.UserError(
+                    f"{name}={kwargs[name]!r}: GuardedAdam has none. Expected it left out, or "
+                    "keras.optimizers.Adam."
+                )
         super().__init__(learning_rate, **kwargs)
         self.skip_norm = skip_norm
 
@@ -92,7 +104,7 @@ class GuardedAdam(keras.optimizers.Adam):
         if not self.use_ema:
             return
         step = tf.cast(self.iterations.value, tf.float32)
-        momentum = tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        momentum = tf.minimum(self.ema_momentum, step / (9.0 + step))
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
