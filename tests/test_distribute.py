@@ -69,7 +69,7 @@ def test_two_processes_train_as_one(name, hidden, command, data_dir, tmp_path):
 
 
 _OF_THE_WHOLE_BATCH = [
-    pytest.param(name, marks=pytest.mark.slow) for name in ("beta_tc_vae", "info_vae")
+    pytest.param(name, marks=pytest.mark.slow) for name in ("beta_tc_vae", "info_vae", "vq_vae")
 ]
 
 

@@ -9,10 +9,11 @@ transformer, trained along with all else on the codes as they are. The posterior
 -log p(c) is the whole rate, and the bound is one of log p(x).
 
 van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete representation learning", eq. 1 to 3
-and appendix A.1; codes out of use are reset as in Dhariwal et al. (2020), "Jukebox", section 3.2.
+and appendix A.1; codes out of use are reset as in Dhariwal et al. (2020), "Jukebox", section 3.1.
 """
 
 import math
+import threading
 from typing import NamedTuple
 
 import keras
@@ -56,7 +57,10 @@ class VQVAE(VAE):
         prior_depth: blocks of the prior.
         network: "resnet", the one network of this model.
         hidden: channels at each resolution; None is networks.DEFAULT_HIDDEN's of resnet.
-        **kwargs: of VAE.
+        **kwargs: of VAE, but for beta and free_bits: the rate trains the prior alone.
+
+    Raises:
+        UserError: for those, and for values out of range.
     """
 
     is_bound = True
@@ -77,6 +81,13 @@ class VQVAE(VAE):
         network="resnet",
         **kwargs,
     ):
+        for name, only in {"beta": 1, "free_bits": 0}.items():
+            if kwargs.get(name, only) != only:
+                raise errors.UserError(
+                    f"{name}={kwargs[name]!r}: expected {only}. The rate of {type(self).__name__} "
+                    "trains its prior alone, and nothing is gained by charging less of it."
+                )
+        self._of_replica = threading.local()  # each replica has a thread
         self.codebook_size = at_least("codebook_size", codebook_size, 2, whole=True)
         self.commitment = at_least("commitment", commitment, 0)
         if not 0 < decay < 1:
@@ -130,22 +141,26 @@ class VQVAE(VAE):
         distance = choice.encoded - tf.stop_gradient(choice.vectors)
         return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
 
-    def call(self, inputs, training=None):
-        if not training:
-            return super().call(inputs, training)
-        self._encoded = self.encode(*self.check_inputs(inputs))
-        return super().call(inputs, training, encoded=self._encoded)
+    def call(self, inputs, training=None, encoded=None):
+        if training and encoded is None:
+            encoded = self.encode(*self.check_inputs(inputs))
+        self._of_replica.encoded = encoded
+        return super().call(inputs, training, encoded)
 
     def train_step(self, data):
         """Also moves the codebook, unless the optimizer skipped the step."""
         key = self.noise_key(self._step())
         logs = super().train_step(data)
-        use = self.codebook.use_of(self._encoded, key)
+        use = self.codebook.use_of(self._of_replica.encoded, key)
         guard = optimizers.guard(self.optimizer)
         good = guard is None or tf.equal(guard.skipped_in_a_row.value, 0)
         self.codebook.follow(use, good)
         self.trackers["perplexity"].update_state(perplexity(use.counts))
         return logs
+
+    def posterior_of(self, encoded):
+        """Raises a UserError: the posterior is one code for each place."""
+        self.check_decodes_z("posterior")
 
     def figures(self):
         usage = perplexity(self.codebook.counts.value)
