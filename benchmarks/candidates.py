@@ -67,9 +67,10 @@ def sampling_work(model, batch_size):
     """Returns a function that draws images from the prior and returns how many."""
     import tensorflow as tf
 
-    from vae_zoo import noise, report
+    from vae_zoo import noise
+    from vae_zoo.metrics import latent_space
 
-    label = report.cycle_labels(model, batch_size)
+    label = latent_space.cycle_labels(model, batch_size)
     draw = tf.function(lambda rows: model.sample(rows, label)[0])
     rows = tf.constant(noise.rows(0, batch_size))
 

@@ -121,4 +121,4 @@ def test_reparameterised_samples_have_the_distribution_of_the_posterior():
 
 def test_an_unknown_likelihood_is_refused():
     with pytest.raises(vae_zoo.UserError, match="Did you mean 'bernoulli'"):
-        distributions.output_channels("bernouli", 1)
+        distributions.check_likelihood("bernouli")

@@ -249,6 +249,12 @@ def test_other_image_sizes_and_colour(shape, network):
         ("resnet_vae", {"blocks": 1.5}, "blocks=1.5"),
         ("vae", {"network": "cnov"}, "Did you mean 'conv'"),
         ("vae", {"likelihood": "gauss"}, "Unknown likelihood 'gauss'"),
+        ("vae", {"seed": 1.5}, "seed=1.5"),
+        ("vae", {"seed": 2**31}, "seed=2147483648"),
+        ("vdm", {"likelihood": "gauss"}, "Unknown likelihood 'gauss'"),
+        ("vdm", {"image_shape": (7, 7, 1)}, "7 x 7 cannot be halved"),
+        ("vq_vae", {"beta": 2.0}, "beta=2.0: expected 1"),
+        ("vq_vae", {"free_bits": 0.1}, "free_bits=0.1: expected 0"),
         ("vae", {"free_bits": -1}, "free_bits=-1"),
         ("vae", {"beta": -1}, "beta=-1"),
         ("vae", {"image_shape": (28, 28)}, "image_shape=(28, 28)"),
@@ -273,6 +279,16 @@ def test_arguments_that_make_no_model_are_refused(name, arguments, words):
     with pytest.raises(vae_zoo.UserError) as error:
         vae_zoo.create_model(name, **{"image_shape": (28, 28, 1), **arguments})
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["vdm", "vq_vae"])
+def test_what_has_no_single_z_says_so(name, tiny, batch):
+    model = tiny(name)
+    with pytest.raises(vae_zoo.UserError, match="has no sample_prior"):
+        model.sample_prior(noise.rows(0, 2))
+    call = model.decode if name == "vdm" else lambda z: model.posterior(batch["image"])
+    with pytest.raises(vae_zoo.UserError, match="no one vector z decodes"):
+        call(np.zeros((2, 784), np.float32))
 
 
 def test_wrong_inputs_are_refused(tiny, batch):

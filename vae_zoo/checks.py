@@ -66,6 +66,26 @@ def labels(label, count, model_class):
         raise errors.UserError(f"label={value.tolist()!r:.60}: {wished[0].lower()}{wished[1:]}.")
 
 
+def seed(value):
+    """Returns a run seed; a UserError where it is no whole number that fits in int32."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not -(2**31) <= value < 2**31:
+        raise errors.UserError(f"seed={value!r}: expected a whole number that fits in int32.")
+    return int(value)
+
+
+def seed_rows(seed):
+    """Returns rows of seed, int32 [N, 2]; a UserError where they are none."""
+    rows = seed if tf.is_tensor(seed) else np.asarray(seed)
+    whole = rows.dtype.is_integer if tf.is_tensor(rows) else rows.dtype.kind in "iu"
+    if not whole or len(rows.shape) != 2 or rows.shape[1] != 2 or rows.shape[0] == 0:
+        raise errors.UserError(
+            f"seed={seed!r:.60}: expected a whole number, or whole numbers of shape [N, 2], a row "
+            "for each image; see vae_zoo.noise.rows."
+        )
+    return tf.cast(rows, tf.int32)
+
+
 def num_classes(count, model_class):
     """Returns how many classes there are, or None; a UserError where the model class needs some."""
     if count is not None:

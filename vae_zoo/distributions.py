@@ -17,7 +17,10 @@ _COMPONENTS = 5
 
 
 def bounded(value, low, high):
-    """Returns value squeezed smoothly into (low, high), with a gradient everywhere."""
+    """Returns value squeezed smoothly into (low, high), with a gradient everywhere.
+
+    The upper end is passed by log(1 + exp(low - high)) at most.
+    """
     return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
 
 
@@ -61,18 +64,20 @@ def centre(distribution):
     return distribution.mean()
 
 
+def check_likelihood(name):
+    """Returns the name of a likelihood; a UserError where it is none of LIKELIHOODS."""
+    if name not in LIKELIHOODS:
+        raise errors.unknown("likelihood", name, LIKELIHOODS)
+    return name
+
+
 def output_channels(likelihood, channels):
     """Returns how many numbers a decoder gives for each pixel.
 
     Args:
-        likelihood: "bernoulli" or "discretized_logistic".
+        likelihood: one of LIKELIHOODS.
         channels: image channels.
-
-    Raises:
-        UserError: for another likelihood.
     """
-    if likelihood not in LIKELIHOODS:
-        raise errors.unknown("likelihood", likelihood, LIKELIHOODS)
     return channels if likelihood == "bernoulli" else 3 * _COMPONENTS * channels
 
 

@@ -42,7 +42,9 @@ class ElboTerms(NamedTuple):
 
 
 def log_weights(terms):
-    """Returns log p(x, z) - log q(z | x), [B, K], of terms computed with `analytic=False`."""
+    """Returns log p(x, z) - log q(z | x), [B, K]; of analytic terms, with KL(q || p) in place of
+    log q(z | x) - log p(z), which has its mean and makes no importance weights.
+    """
     return terms.log_likelihood - tf.reduce_sum(terms.rate, axis=-1)
 
 

@@ -113,19 +113,18 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
     return keras.Sequential([*start, *stack], name="decoder")
 
 
-def resolutions(image_shape, stages=None):
+def resolutions(image_shape):
     """Returns the map sizes from the image's down: halved until a side is at most 8.
 
     Args:
         image_shape: (H, W, C).
-        stages: how many times to halve; None halves until a side is at most 8.
 
     Raises:
         UserError: where a side is odd before that.
     """
     height, width = image_shape[:2]
     sizes = [(height, width)]
-    while min(sizes[-1]) > _SMALLEST if stages is None else len(sizes) <= stages:
+    while min(sizes[-1]) > _SMALLEST:
         height, width = sizes[-1]
         if height % 2 or width % 2:
             raise errors.UserError(

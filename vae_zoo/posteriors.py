@@ -122,8 +122,8 @@ class GatedStep(tfb.Bijector):
 class MADE(keras.layers.Layer):
     """Masked autoencoder: z [..., D], context [B, C] -> [..., 2 D], two numbers for each element.
 
-    Those of element i depend on the elements before i (after i, reversed) and on all of the
-    context.
+    Those of element i depend on no elements but those before i (after i, reversed), and on all
+    of the context.
 
     Args:
         size: D.

@@ -120,7 +120,7 @@ MODELS = {
         "vae_zoo.models.iwae:IWAE",
         {"network": "mlp", "latent_size": 40, "num_samples": 5},
         {**_TINY_MLP, "num_samples": 3},
-        "The VAE trained on the importance weighted bound of K samples; dreg gradients",
+        "The VAE trained on the importance weighted bound of K samples; or by dreg",
         "Burda et al. 2016; Tucker et al. 2019",
         1_346_864,
         ("mlp", "bound"),

@@ -82,7 +82,7 @@ def write_report(directory, model, splits, config, outcome, figures):
 def draw(directory, model, splits, seed):
     """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
     directory = pathlib.Path(directory)
-    labels = cycle_labels(model, _PICTURED)
+    labels = latent_space.cycle_labels(model, _PICTURED)
     rows = noise.rows(seed, _PICTURED)
     plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
@@ -97,15 +97,6 @@ def draw(directory, model, splits, seed):
     history = runs.read_rows(directory / runs.METRICS)
     if history:
         plots.curves(directory / "curves.png", history)
-
-
-def cycle_labels(model, count, label=None):
-    """Returns labels for `count` samples of a conditional model: `label`, or each in turn."""
-    if not model.needs_labels:
-        return None
-    if label is not None:
-        return np.full(count, label, np.int32)
-    return np.arange(count, dtype=np.int32) % model.num_classes
 
 
 def summary(directory, report):

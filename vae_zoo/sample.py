@@ -35,7 +35,7 @@ def sample():
 
     directory = pathlib.Path(FLAGS.run)
     model = runs.load_run(directory)
-    _check_model(model)
+    _check_model(model, mode)
     output = pathlib.Path(FLAGS.output or directory / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
     draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
     arrays, picture = draw.get(mode, _prior_samples)(model)
@@ -52,9 +52,10 @@ def sample():
 def _prior_samples(model):
     import numpy as np
 
-    from vae_zoo import noise, plots, report
+    from vae_zoo import noise, plots
+    from vae_zoo.metrics import latent_space
 
-    labels = report.cycle_labels(model, FLAGS.num, FLAGS.label)
+    labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
     options = {} if FLAGS.steps is None else {"steps": FLAGS.steps}
     seed = noise.rows(FLAGS.seed, FLAGS.num)
     images, z = model.sample(seed, labels, FLAGS.temperature, **options)
@@ -111,7 +112,12 @@ def _check_flags():
     return modes[0] if modes else "samples"
 
 
-def _check_model(model):
+def _check_model(model, mode):
+    if mode in ("interpolate", "traverse") and not model.decodes_z:
+        raise errors.UserError(
+            f"--{mode}: {model.name} has no one z that a straight path could go through. Leave "
+            "the flag out."
+        )
     if FLAGS.label is not None and not model.needs_labels:
         raise errors.UserError(
             f"--label={FLAGS.label}: {model.name} is not conditional. Leave the flag out, or "

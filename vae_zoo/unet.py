@@ -9,7 +9,7 @@ arithmetic.
 import keras
 from keras import layers
 
-from vae_zoo import networks
+from vae_zoo import errors, networks
 
 DEFAULT_HIDDEN = (32, 64)  # channels at each resolution
 
@@ -32,6 +32,11 @@ def build_unet(image_shape, inputs, conditions, outputs, hidden=None, blocks=1, 
         UserError: for an image that cannot be halved.
     """
     stages = max(1, len(networks.resolutions(image_shape)) - 1)
+    if image_shape[0] % 2 or image_shape[1] % 2:
+        raise errors.UserError(
+            f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved. Expected even sides, "
+            "such as 28, 32 or 64: resize with --image_size."
+        )
     hidden = networks.check_widths("hidden", DEFAULT_HIDDEN if hidden is None else hidden)
     channels = networks.stage_channels(hidden, stages)
     image = layers.Input((*image_shape[:2], inputs))

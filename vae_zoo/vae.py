@@ -21,7 +21,7 @@ from vae_zoo.loop import FiniteMean, LoopedModel
 
 tfd = tfp.distributions
 
-_EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training step reaches it
+EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training step reaches it
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -46,7 +46,8 @@ class VAE(LoopedModel):
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         num_classes: how many labels there are, where the model uses them.
-        seed: run seed; initial weights are a function of it, all noise of (seed, step, layer).
+        seed: int32, of the run; initial weights are a function of it, all noise of (seed, step,
+            layer).
         **kwargs: of keras.Model: name, dtype (a dtype policy).
 
     Example:
@@ -106,14 +107,15 @@ class VAE(LoopedModel):
         checks.parts(type(self), network=network, prior=prior, posterior=posterior)
         self.image_shape = checks.image_shape(image_shape)
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name, self.prior_name, self.posterior_name = likelihood, prior, posterior
+        self.likelihood_name = distributions.check_likelihood(likelihood)
+        self.prior_name, self.posterior_name = prior, posterior
         self.network, self.hidden = network, hidden
         self.blocks = at_least("blocks", blocks, 0, whole=True)
         self.beta = at_least("beta", beta, 0)
         self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
         self.free_bits = at_least("free_bits", free_bits, 0)
         self.num_classes = checks.num_classes(num_classes, type(self))
-        self.seed = seed
+        self.seed = checks.seed(seed)
         tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty
         self.trackers = {name: FiniteMean(name) for name in tracked}
         self.set_step(0)
@@ -258,7 +260,7 @@ class VAE(LoopedModel):
             inputs,
             num_samples=self.training_samples,
             analytic=self.analytic_training,
-            seed=self.noise_key(self._step() if training else _EVALUATION_STEP),
+            seed=self.noise_key(self._step() if training else EVALUATION_STEP),
             encoded=encoded,
             kl_weight=self.kl_weight() if training else 1.0,
         )
@@ -323,6 +325,7 @@ class VAE(LoopedModel):
 
     def decode(self, z, label=None):
         """Returns the likelihood's mean for z [N, D]: images [N, H, W, C] in [0, 1]."""
+        self.check_decodes_z("decode")
         return self.likelihood(z, self.check_label(label)).mean()
 
     def sample_prior(self, seed, label=None, temperature=1.0):
@@ -333,6 +336,7 @@ class VAE(LoopedModel):
             label: int32 [N], where the prior depends on it.
             temperature: factor of the noise.
         """
+        self.check_decodes_z("sample_prior")
         prior = self.prior(self.check_label(label))
         return priors.draw(prior, seed, self.latent_size, temperature)
 
@@ -351,12 +355,21 @@ class VAE(LoopedModel):
         """Returns one image for each row of seed, [N, H, W, C] in [0, 1].
 
         Args:
-            seed: int32 [N, 2]; or an int, for the 64 rows [seed, 0] to [seed, 63].
+            seed: int32 [N, 2]; or an int, for the rows [seed, 0], [seed, 1] and so on: one for
+                each label, 64 without labels.
             label: int32 [N], for a conditional model.
             temperature: factor of the prior's noise; 1 is the model.
+
+        Raises:
+            UserError: for seeds of another shape, or another number of labels.
         """
-        if isinstance(seed, int):
-            seed = noise.rows(seed, 64 if label is None else np.size(label))
+        if isinstance(seed, (int, np.integer)):
+            seed = noise.rows(checks.seed(seed), 64 if label is None else np.size(label))
+        seed = checks.seed_rows(seed)
+        if label is not None and not seed.shape[:1].is_compatible_with(np.shape(label)):
+            raise errors.UserError(
+                f"label={label!r:.60}: expected one for each of {seed.shape[0]} images."
+            )
         return self.sample(seed, label, temperature)[0]
 
     def get_compile_config(self):
@@ -427,6 +440,14 @@ class VAE(LoopedModel):
                 f"{tuple(image.shape)}. Resize them, or create the model with that image_shape."
             )
         return image, self.check_label(inputs.get("label"))
+
+    def check_decodes_z(self, what):
+        """Raises a UserError for a model that no one z decodes to an image of."""
+        if not self.decodes_z:
+            raise errors.UserError(
+                f"{type(self).__name__} has no {what}: no one vector z decodes to an image. "
+                "Expected a call of sample, reconstruct or terms."
+            )
 
     def check_label(self, label):
         """Returns the label of a conditional model, None of another.

@@ -14,7 +14,7 @@ ACTIVE_THRESHOLD = 0.01
 _BATCH = 250  # images decoded at once
 _ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
-_UNSEEN_STEP = -1  # of the noise key: neither training nor the importance samples use it
+_UNSEEN_STEP = -(2**30)  # of the noise key: neither training nor the importance samples reach it
 
 
 class LatentStatistics(NamedTuple):
@@ -57,7 +57,7 @@ def statistics(model, images, labels=None, *, seed=0):
         stop = min(start + _ENCODED, len(images))
         image = tf.convert_to_tensor(images[start:stop], tf.float32)
         label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
-        key = tf.constant([seed, _UNSEEN_STEP - 2 - start], tf.int32)
+        key = tf.constant([seed, _UNSEEN_STEP - start], tf.int32)
         latents = _infer(model, image, label, key)
         halves.append([_mean_halves(latent) for latent in latents])
         rates.append(_rate_per_dimension(latents))
@@ -134,7 +134,7 @@ def interpolations(model, *, seed=0, count=6, steps=10, label=None):
     """
     if not model.decodes_z:
         return None
-    labels = _labels(model, count, label)
+    labels = cycle_labels(model, count, label)
     paths = _paths(model, seed, labels, count, steps)
     return _decode(model, paths, None if labels is None else np.repeat(labels, steps))
 
@@ -156,7 +156,7 @@ def traversals(model, *, seed=0, steps=10, label=None, limit=3.0):
     """
     if not model.decodes_z:
         return None
-    labels = _labels(model, 1, label)
+    labels = cycle_labels(model, 1, label)
     z = np.asarray(model.sample_prior(noise.rows(seed, 1), labels))[0]
     paths = np.tile(z, (len(z), steps, 1))  # [D, steps, D]
     for dimension in range(len(z)):
@@ -183,7 +183,7 @@ def continuity(model, *, seed=0, count=64, steps=16):
     """
     if not model.decodes_z:
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
-    labels = _labels(model, count, None)
+    labels = cycle_labels(model, count)
     paths = _paths(model, seed, labels, count, steps + 1)
     images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
     change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
@@ -192,7 +192,8 @@ def continuity(model, *, seed=0, count=64, steps=16):
     return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
 
 
-def _labels(model, count, label):
+def cycle_labels(model, count, label=None):
+    """Returns labels for `count` samples of a conditional model: `label`, or each in turn."""
     if not model.needs_labels:
         return None
     if label is not None:

@@ -159,8 +159,9 @@ def _check(model, images, labels, num_samples):
             f"Expected images [N, {', '.join(map(str, model.image_shape))}], got an array of "
             f"{images.shape}."
         )
-    if not model.needs_labels or labels is None:
-        return images, model.check_label(None if labels is None else np.asarray(labels))
+    labels = model.check_label(labels)
+    if labels is None:
+        return images, None
     if len(labels) != len(images):
         raise errors.UserError(
             f"Expected a label for each of {len(images)} images, got {len(labels)}."

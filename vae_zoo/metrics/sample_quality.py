@@ -3,6 +3,7 @@
 import numpy as np
 
 from vae_zoo import noise
+from vae_zoo.metrics import latent_space
 
 _SURE = 0.9
 _TESTED = 2_000
@@ -46,7 +47,7 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
     if not 2 <= len(classes) <= _MOST_CLASSES or counts.min() < _FOLDS:
         return {"reason": _why_not(classes, counts)}
     classifier = fit_classifier(images, labels, seed)
-    asked = _asked_labels(model, num)
+    asked = latent_space.cycle_labels(model, num)
     samples = _generate(model, num, asked, seed)
     probabilities = classifier(samples)
     sure, found = probabilities.max(1) >= _SURE, classes[probabilities.argmax(1)]
@@ -117,12 +118,6 @@ def _why_not(classes, counts):
     if len(classes) > _MOST_CLASSES:
         return f"the data set has more than {_MOST_CLASSES} classes"
     return f"a class has fewer than {_FOLDS} training images"
-
-
-def _asked_labels(model, count):
-    if not model.needs_labels:
-        return None
-    return np.arange(count, dtype=np.int32) % model.num_classes
 
 
 def _generate(model, count, labels, seed):

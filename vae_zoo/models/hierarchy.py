@@ -100,7 +100,7 @@ class Hierarchy(VAE):
 
         Args:
             seed: int32 [N, 2]; see noise.rows.
-            label: int32 [N], for a conditional model.
+            label: not used.
             temperature: factor of the noise of every layer; 1 is the model.
         """
         z = self.sample_prior(seed, label, temperature)

@@ -374,7 +374,7 @@ def expected_pixel(value, scale, black, white, grey, mean, log_scale):
 
 
 def expected_level(mean, scale):
-    """Returns the mean of a normal over [-1, 1] restricted to the 256 levels.
+    """Returns the mean of a normal over [-1, 1] restricted to the five grey levels around it.
 
     Beyond a scale of 0.6 levels it is the normal's own, to within a thousandth of a level.
     """
