@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from vae_zoo import elbo, errors, optimizers, progress, runs
 from vae_zoo.checkpoints import Checkpoints
+from vae_zoo.vae import EVALUATION_STEP
 
 SCHEDULES = ("constant", "cosine")
 STRATEGIES = ("one", "mirrored", "multi_worker")
@@ -392,8 +393,13 @@ def _validation(model, splits):
     data = tf.data.Dataset.from_tensor_slices(inputs).batch(splits.batch_size)
 
     @tf.function(reduce_retracing=True)
-    def sums(batch):
-        terms = model(batch, training=False)
+    def sums(batch, index):
+        terms = model.terms(
+            batch,
+            num_samples=model.training_samples,
+            analytic=model.analytic_training,
+            seed=model.noise_key(EVALUATION_STEP - index),  # the same in every epoch
+        )
         return (
             -tf.reduce_sum(tf.reduce_mean(terms.log_likelihood, axis=1)),
             tf.reduce_sum(tf.reduce_mean(terms.rate, axis=1), axis=0),
@@ -402,7 +408,7 @@ def _validation(model, splits):
 
     def validate():
         with optimizers.averaged(model):
-            parts = [sums(batch) for batch in data]
+            parts = [sums(batch, tf.constant(index)) for index, batch in enumerate(data)]
         distortion = sum(float(part[0]) for part in parts) / count
         rates = sum(part[1].numpy().astype(np.float64) for part in parts) / count  # [L]
         figures = {"elbo": -distortion - float(rates.sum()), "rate": float(rates.sum())}
