@@ -55,13 +55,13 @@ def quality(results):
     from vae_zoo import plots
 
     yield "## Likelihood on binarised MNIST\n"
-    final = found[0]["figures"]["final"]
     yield (
-        f"The first {final['num_images']:,} test images, {final['num_samples']:,} importance "
-        "samples each; nats, with the standard error over images. Minutes are of training alone, "
-        "on the cores named below; the figure is of the weights with the best validation ELBO.\n"
+        "Nats, with the standard error over images: the first so many of the test images, with so "
+        "many importance samples each. Minutes are of training alone, on the cores named below; "
+        "the figure is of the weights with the best validation ELBO.\n"
     )
-    rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL", "images/s"]]
+    rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL"]]
+    rows[0] += ["test images", "samples", "images/s"]
     rows += [_quality_row(result["figures"]) for result in found]
     yield table(rows)
     curves = {
@@ -161,6 +161,8 @@ def _quality_row(figures):
         f"{last['cpu_minutes']:.1f}",
         f"{final['elbo']:.2f}",
         f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}",
+        f"{final['num_images']:,}",
+        f"{final['num_samples']:,}",
         f"{figures['images_per_second']:,.0f}",
     ]
 
