@@ -123,13 +123,13 @@ def kinds(formats, quantize=(), dynamic_batch=False):
     return found
 
 
-def check_output(output_dir, name=None, renewed=None):
+def check_output(output_dir, name, renewed):
     """Raises a UserError where a directory holds something that an export must not replace.
 
     Args:
         output_dir: the directory; a new or an empty one will do.
-        name: of the export, which one that is there must have too; None: any.
-        renewed: the export's `kinds`, none of which may stay behind from another model; None: all.
+        name: of the export; one that is there must have it too.
+        renewed: the export's `kinds`; no others may stay behind, of another model.
     """
     output_dir = pathlib.Path(output_dir)
     if not output_dir.exists():
@@ -145,13 +145,13 @@ def check_output(output_dir, name=None, renewed=None):
     if not entries:
         return
     manifest = read_manifest(output_dir)
-    if name is not None and manifest["name"] != name:
+    if manifest["name"] != name:
         raise errors.UserError(
             f"{output_dir} holds the export of {manifest['name']}, not of {name}. "
             "Take another directory for it."
         )
     there = [*["saved_model"] * ("saved_model" in manifest), *manifest.get("tflite", {})]
-    left = [] if renewed is None else [kind for kind in there if kind not in renewed]
+    left = [kind for kind in there if kind not in renewed]
     if left:
         raise errors.UserError(
             f"{output_dir} holds {', '.join(left)} too, which this export would not renew. "
