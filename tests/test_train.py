@@ -69,7 +69,7 @@ def test_the_report_is_of_the_test_split_and_adds_up(trained):
 def test_a_run_loads_in_python(trained):
     model = vae_zoo.load_run(trained)
     assert model.generate(0).shape == (64, 28, 28, 1)
-    for seed in ((1, 2), [[1, 2, 3]], [[0.5, 1.0]], np.zeros((0, 2), int), "a", None):
+    for seed in ((1, 2), [[1, 2, 3]], [[2**31, 0]], [[0.5, 1.0]], np.zeros((0, 2), int), "a", None):
         with pytest.raises(vae_zoo.UserError, match="expected a whole number"):
             model.generate(seed)
     with pytest.raises(vae_zoo.UserError, match="is not a run"):

@@ -76,12 +76,15 @@ def seed(value):
 
 def seed_rows(seed):
     """Returns rows of seed, int32 [N, 2]; a UserError where they are none."""
-    rows = seed if tf.is_tensor(seed) else np.asarray(seed)
-    whole = rows.dtype.is_integer if tf.is_tensor(rows) else rows.dtype.kind in "iu"
+    if tf.is_tensor(seed):
+        rows, whole = seed, seed.dtype.is_integer
+    else:
+        rows = np.asarray(seed)
+        whole = rows.dtype.kind in "iu" and np.array_equal(rows, rows.astype(np.int32))
     if not whole or len(rows.shape) != 2 or rows.shape[1] != 2 or rows.shape[0] == 0:
         raise errors.UserError(
-            f"seed={seed!r:.60}: expected a whole number, or whole numbers of shape [N, 2], a row "
-            "for each image; see vae_zoo.noise.rows."
+            f"seed={seed!r:.60}: expected a whole number, or whole numbers of shape [N, 2] that "
+            "fit in int32, a row for each image; see vae_zoo.noise.rows."
         )
     return tf.cast(rows, tf.int32)
 
