@@ -165,7 +165,7 @@ def missing(precision):
     What it lacks is emulated, which may take a hundred times as long and tells nothing.
     """
     wanted = next((kind for kind in _ARITHMETIC if kind in precision), None)
-    has = set(_cpuinfo("flags").split()) | set(_cpuinfo("Features").split())
+    has = _instructions()
     if wanted is None or not has or _ARITHMETIC[wanted] & has:
         return None
     return f"not measured: this processor has no {wanted} arithmetic"
@@ -178,7 +178,16 @@ _ARITHMETIC = {
 
 
 def _processor():
-    return _cpuinfo("model name") or platform.processor()
+    """Returns the processor's name, with what decides its speed: virtual ones share a name."""
+    name = _cpuinfo("model name") or platform.processor()
+    return ", ".join([name, *(said for flag, said in _NOTABLE.items() if flag in _instructions())])
+
+
+_NOTABLE = {"avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_bf16": "AMX", "asimd": "NEON"}
+
+
+def _instructions():
+    return set(_cpuinfo("flags").split()) | set(_cpuinfo("Features").split())
 
 
 def _cpuinfo(field):

@@ -135,8 +135,10 @@ def test_a_precision_that_the_processor_lacks_is_not_timed(monkeypatch):
     assert "no bfloat16 arithmetic" in harness.missing("mixed_bfloat16")
     assert "no float16 arithmetic" in harness.missing("mixed_float16")
     assert harness.missing("float32") is None
-    monkeypatch.setattr(harness, "_cpuinfo", {"flags": "amx_bf16", "Features": ""}.get)
+    info = {"model name": "A processor", "flags": "avx512f amx_bf16", "Features": ""}
+    monkeypatch.setattr(harness, "_cpuinfo", info.get)
     assert harness.missing("bfloat16") is None
+    assert harness.machine()["processor"] == "A processor, AVX-512, AMX"
 
 
 def test_minutes_to_a_target_lie_on_the_curve():
