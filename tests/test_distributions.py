@@ -89,6 +89,22 @@ def test_bernoulli_on_grey_values_is_the_expected_log_probability():
     np.testing.assert_allclose(bernoulli.log_prob(grey), expected, rtol=1e-6)
 
 
+def test_gradients_of_bernoulli_are_those_of_tfp_to_the_second_order():
+    logits = tf.constant([-40.0, -2.0, 0.0, 0.5, 40.0])
+    event = tf.constant([1.0, 0.3, 1.0, 0.0, 1.0])
+    found = []
+    for kind in (distributions.Bernoulli, tfd.Bernoulli):
+        with tf.GradientTape() as outer:
+            outer.watch(logits)
+            with tf.GradientTape() as tape:
+                tape.watch([logits, event])
+                value = tf.reduce_sum(kind(logits=logits).log_prob(event))
+            gradients = tape.gradient(value, [logits, event])
+        found.append([*gradients, outer.gradient(gradients[0], logits)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
 def test_bounded_stays_inside_follows_the_middle_and_keeps_a_gradient():
     value = tf.constant([-1e4, -40.0, -7.0, -2.0, 0.0, 2.0, 4.0, 15.0, 1e4])
     with tf.GradientTape() as tape:
