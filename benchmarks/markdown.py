@@ -23,14 +23,22 @@ def percent(share):
 
 
 def provenance(results):
-    """Returns the line that says where and of what the figures are."""
-    machine = results[0]["machine"]
+    """Returns lines that say where and of what the figures are: one line for each machine."""
+    machines = {}
+    for result in results:
+        machine, versions = result["machine"], result["versions"]
+        where = (
+            f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
+            f"TensorFlow {versions['tensorflow']}"
+        )
+        machines.setdefault(where, []).append(result)
+    return "\n".join(_origin(where, machines[where]) for where in sorted(machines))
+
+
+def _origin(where, results):
     commits = ", ".join(sorted({commit for result in results for commit in _commits(result)}))
     commands = "; ".join(sorted({f"`{result['command']}`" for result in results}))
-    return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-        f"TensorFlow {results[0]['versions']['tensorflow']}; commit {commits}; {commands}\n"
-    )
+    return f"{where}; commit {commits}; {commands}\n"
 
 
 def _commits(result):

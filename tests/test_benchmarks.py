@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import chromium, compare, flops, harness, latency, report, runtimes
+from benchmarks import chromium, compare, flops, harness, latency, markdown, report, runtimes
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -139,6 +139,19 @@ def test_a_precision_that_the_processor_lacks_is_not_timed(monkeypatch):
     monkeypatch.setattr(harness, "_cpuinfo", info.get)
     assert harness.missing("bfloat16") is None
     assert harness.machine()["processor"] == "A processor, AVX-512, AMX"
+
+
+def test_figures_of_two_machines_are_told_apart():
+    machine = {"processor": "A", "cores": 2, "memory_gb": 1.0}
+    one = {"machine": machine, "versions": {"tensorflow": "2"}, "figures": {}}
+    one |= {"commit": "c", "command": "one"}
+    other = {**one, "machine": {**machine, "processor": "B"}, "command": "two"}
+    lines = markdown.provenance([other, one]).splitlines()
+    assert lines == [
+        "A, 2 cores, 1.0 GB; TensorFlow 2; commit c; `one`",
+        "",
+        "B, 2 cores, 1.0 GB; TensorFlow 2; commit c; `two`",
+    ]
 
 
 def test_minutes_to_a_target_lie_on_the_curve():
