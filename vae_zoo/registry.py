@@ -73,11 +73,11 @@ MODELS = {
     ),
     "cvae": ModelSpec(
         "vae_zoo.models.cvae:CVAE",
-        {"network": "conv", "latent_size": 32},
+        {"network": "conv", "latent_size": 8},
         _TINY_CONV,
         "The conditional VAE: images of the class that one asks for",
         "Sohn et al. 2015",
-        565_156,
+        546_676,
         ("conv", "conditional"),
     ),
     "vamp_vae": ModelSpec(
