@@ -109,15 +109,7 @@ def write(name, figures, smoke=False, packages=()):
         smoke: True: print alone.
         packages: whose versions count too.
     """
-    result = {
-        "benchmark": name,
-        "command": _command(sys.argv[1:]),
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": runs.git_commit(),
-        "machine": machine(),
-        "versions": runs.versions(packages),
-        "figures": figures,
-    }
+    result = {"benchmark": name, **origin(packages), "figures": figures}
     if smoke:
         print(f"{name}: a smoke run, nothing written")
         return result
@@ -125,6 +117,21 @@ def write(name, figures, smoke=False, packages=()):
     runs.write_json(RESULTS / f"{name}.json", result)
     print(f"written to {RESULTS / f'{name}.json'}")
     return result
+
+
+def origin(packages=()):
+    """Returns where a figure comes from: command, time, commit, machine and versions.
+
+    Args:
+        packages: whose versions count too.
+    """
+    return {
+        "command": _command(sys.argv[1:]),
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": runs.git_commit(),
+        "machine": machine(),
+        "versions": runs.versions(packages),
+    }
 
 
 def _command(arguments):

@@ -23,7 +23,11 @@ def percent(share):
 
 
 def provenance(results):
-    """Returns lines that say where and of what the figures are: one line for each machine."""
+    """Returns lines that say where and of what the figures are: one line for each machine.
+
+    Args:
+        results: results, or the origins of rows; see harness.origin.
+    """
     machines = {}
     for result in results:
         machine, versions = result["machine"], result["versions"]
@@ -36,12 +40,6 @@ def provenance(results):
 
 
 def _origin(where, results):
-    commits = ", ".join(sorted({commit for result in results for commit in _commits(result)}))
+    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
     commands = "; ".join(sorted({f"`{result['command']}`" for result in results}))
     return f"{where}; commit {commits}; {commands}\n"
-
-
-def _commits(result):
-    """Returns the trees that the figures are of: a resumed benchmark's rows name their own."""
-    rows = result["figures"] if isinstance(result["figures"], list) else []
-    return {row["commit"] for row in rows if "commit" in row} or {str(result["commit"])}

@@ -4,7 +4,8 @@ A conditional model trains on MNIST, whose images have labels; vdm on its 8-bit 
 cosine schedule of a training fills the time: a short run measures the speed, and the epochs are as
 many as fit. A slow model takes smaller batches, for it needs steps more than it needs smooth ones.
 The rate warms up over the first fifth of it, where the recipe has a warm-up at all.
-What is done stays in the output directory: the same command again goes on.
+What is done stays in the output directory: the same command again goes on. A row says where it
+comes from; rows of models that are not asked for stay in the result as they are.
 """
 
 import pathlib
@@ -48,7 +49,7 @@ def run():
     for name, dataset, binarization in _plan(names):
         rows.append(row(name, dataset, binarization))
         print(_line(rows[-1]), flush=True)
-        harness.write("zoo", rows, smoke=FLAGS.smoke)
+        harness.write("zoo", rows if FLAGS.smoke else _with_others(rows), smoke=FLAGS.smoke)
 
 
 def row(name, dataset, binarization):
@@ -57,12 +58,21 @@ def row(name, dataset, binarization):
     done = directory / "row.json"
     if not done.exists():
         figures = _measure(name, dataset, binarization, directory)
-        runs.write_json(done, {**figures, "commit": runs.git_commit()})
+        runs.write_json(done, {**figures, "origin": harness.origin()})
     if not FLAGS.smoke:
         GRIDS.mkdir(parents=True, exist_ok=True)
         shutil.copy(directory / "samples.png", GRIDS / f"{name}-{dataset}.png")
     config = runner.read(directory / runs.CONFIG)
     return {**runner.read(done), "batch_size": config["dataset"]["batch_size"]}
+
+
+def _with_others(rows):
+    """Returns the rows, and the recorded ones of other models, in the registry's order."""
+    recorded = harness.RESULTS / "zoo.json"
+    others = harness.read(recorded)["figures"] if recorded.exists() else []
+    found = {(row["model"], row["dataset"]): row for row in [*others, *rows]}
+    order = registry.model_names()
+    return sorted(found.values(), key=lambda row: order.index(row["model"]))
 
 
 def _plan(names):
