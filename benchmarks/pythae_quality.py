@@ -2,7 +2,8 @@
 
 Its reproduction of the VAE on binarised MNIST (89.78 nats after 500 epochs): an MLP of 400 units,
 40 latent dimensions, batches of 100, Adam at 1e-4 with its schedule, and PyTorch's first weights.
-The NLL is its own get_nll; evaluation does not count as training.
+The NLL is its own get_nll, of the weights with the best validation loss so far, which its trainer
+keeps; evaluation does not count as training, validation does.
 """
 
 import contextlib
@@ -62,14 +63,15 @@ def measure(splits_of, marks, curve, final):
         splits_of: a function of the batch size that returns the data.
         marks: minutes of training after which to evaluate.
         curve: {"images", "samples"} of the curve's evaluation.
-        final: {"images", "samples"} of the last one.
+        final: {"images", "samples"} of the last one; images None is all of them.
     """
     splits = splits_of(_BATCH)
     vae = _first_weights(pythae_models.build(_network()))
     test = splits.images("test")
 
     def evaluate(images, samples):
-        return pythae_models.likelihood_figures(vae, test[:images], samples)
+        best = trainer._best_model
+        return pythae_models.likelihood_figures(best, test[:images], samples)
 
     marks = _Marks(marks, lambda: evaluate(**curve))
     trainer = pythae_models.trainer(
@@ -90,7 +92,11 @@ def measure(splits_of, marks, curve, final):
         "curve": marks.points,
         "parameters": count,
         "num_train": splits.num_train,
-        "final": evaluate(**final),
+        "final": {
+            **evaluate(**final),
+            "num_images": len(test[: final["images"]]),
+            "num_samples": final["samples"],
+        },
     }
 
 

@@ -79,8 +79,7 @@ def _measure_pythae(marks):
     def splits_of(batch_size):
         return datasets.load(FLAGS.dataset, batch_size=batch_size, data_dir=FLAGS.data_dir)
 
-    images = int(FLAGS.num_images) if FLAGS.num_images.isdigit() else None
-    count = {"num_images": images, "num_samples": FLAGS.num_samples}
+    images = None if FLAGS.num_images == "all" else int(FLAGS.num_images)
     final = {"images": images, "samples": FLAGS.num_samples}
     curve = {"images": 2, "samples": 10} if FLAGS.smoke else _CURVE
     figures = pythae_quality.measure(splits_of, marks, curve, final)
@@ -92,7 +91,6 @@ def _measure_pythae(marks):
         "curve_samples": _CURVE["samples"],
         "images_per_second": last["epochs"] * figures.pop("num_train") / (60 * last["minutes"]),
         **figures,
-        "final": {**figures["final"], **count},
     }
 
 
