@@ -86,9 +86,10 @@ def _settings():
     if len(settings["batch_sizes"]) < 2:
         raise errors.UserError("--batch_sizes: expected two or more, to fit a line to.")
     errors.at_least("--link_latency_us", FLAGS.link_latency_us, 0)
-    errors.at_least("--rounds", FLAGS.rounds, 1)
+    harness.check_rounds(FLAGS.rounds)
     for name in settings["models"] or [""]:
         registry.spec(name)
+    settings["models"] = list(dict.fromkeys(settings["models"]))
     if FLAGS.smoke:
         settings |= {**_SMOKE, "models": settings["models"][:1]}
     return settings
@@ -176,9 +177,10 @@ def _figures(measured, settings):
         "tolerance": _TOLERANCE,
         "work": {name: work._asdict() for name, work in works.items()},
         "link": {**link._asdict(), "latency_assumed": len(fitted) == 1,
-                 "workers": place[1], "batch_size": place[2]},
+                 "oversubscribed": place[0], "workers": place[1], "batch_size": place[2]},
         "check": [_check(row, works[row["model"]], link) for row in checked],
-        "predictions": _predictions(first, works[first], link, settings),
+        # Workers that share a core wait for each other, which is no cost of the link.
+        "predictions": [] if place[0] else _predictions(first, works[first], link, settings),
     }  # fmt: skip
 
 

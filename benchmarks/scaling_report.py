@@ -17,7 +17,8 @@ def parts(figures):
     yield _model(figures)
     rows = [["model", "workers", "images a worker", "measured, ms", "model, ms", "error"]]
     yield rows + [_check_row(row) for row in figures["check"]]
-    yield from _predictions(figures["predictions"])
+    if figures["predictions"]:
+        yield from _predictions(figures["predictions"])
 
 
 def _measured(figures):
@@ -25,9 +26,9 @@ def _measured(figures):
     largest = max(row["largest_difference"] for row in agreement)
     return (
         "The command's own loop and pipeline, one thread and one core a worker, processes on one "
-        "machine; `one` is without a strategy, `mirrored` two logical CPUs in one process. Losses "
-        "and weights differ from those of one process on the same global batch by "
-        f"{largest:.0e} at most, relative ({figures['tolerance']:.0e} is allowed).\n"
+        "machine; `one` is without a strategy, `mirrored` two logical CPUs in one process. Losses, "
+        "and the sum of all |weights|, differ from those of one process on the same global batch "
+        f"by {largest:.0e} at most, relative ({figures['tolerance']:.0e} is allowed).\n"
     )
 
 
@@ -48,8 +49,22 @@ def _model(figures):
         "2 (N - 1) messages (Patarasuk and Yuan, 2009); r is what each worker makes of the other "
         f"workers' batches. Fitted to one worker, and to {link['workers']} workers of "
         f"{link['batch_size']} images: {1e9 * link['byte']:.2f} ns a byte, "
-        f"{1e6 * link['latency']:.0f} µs a message ({latency}). Checked on the rest:\n"
+        f"{1e6 * link['latency']:.0f} µs a message ({latency}). {_unchecked(figures)}Checked on "
+        "the rest:\n"
     )
+
+
+def _unchecked(figures):
+    """Returns what the measurements cannot tell."""
+    counts = {row["workers"] for row in figures["check"]} | {figures["link"]["workers"]}
+    if figures["link"]["oversubscribed"]:
+        return "Workers shared cores: nothing is predicted from that. "
+    if len(counts) == 1:
+        return (
+            "One number of workers above 1 was measured: the check is of the batch size, and what "
+            "a step costs a strategy whatever the gradient counts as messages. "
+        )
+    return ""
 
 
 def _check_row(row):
