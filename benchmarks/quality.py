@@ -1,15 +1,14 @@
 """Time to quality: the test NLL of a model on binarised MNIST against minutes of its training.
 
 The training command itself, stopped at each mark and given again: it goes on from its checkpoint,
-and evaluation does not count as training. The last mark's model is then evaluated on more images.
+and the evaluations here do not count as training. The last mark's model is then evaluated on more
+images. Points stay in the output directory: the same command again goes on after the last one.
 """
-
-import pathlib
 
 from absl import flags
 
-from benchmarks import peers, runner
-from vae_zoo import errors
+from benchmarks import harness, peers, runner
+from vae_zoo import errors, registry
 
 FLAGS = flags.FlagValues()
 PYTHAE = "pythae"  # its VAE, with its published settings
@@ -22,7 +21,7 @@ flags.DEFINE_list(
     "minutes", "1,2,4,7,10,15,20,30,45", "marks, in minutes of training", flag_values=FLAGS
 )
 flags.DEFINE_string(
-    "num_images", "2000", "test images of the final figure, or all", flag_values=FLAGS
+    "num_images", "2000", "test images of the final figure; or all", flag_values=FLAGS
 )
 flags.DEFINE_integer("num_samples", 1000, "importance samples of it", flag_values=FLAGS)
 flags.DEFINE_integer("epochs", None, "of the whole training; the recipe's", flag_values=FLAGS)
@@ -36,38 +35,59 @@ _SMOKE = ("--set=hidden=(16,)", "--set=latent_size=4", "--epochs=1")
 
 def run():
     """Trains models on binarised MNIST and records the test NLL against minutes; resumable."""
-    from benchmarks import harness
-
-    marks = [float(minutes) for minutes in FLAGS.minutes]
-    if not marks or sorted(marks) != marks or marks[0] <= 0:
-        raise errors.UserError(f"--minutes={FLAGS.minutes}: expected rising numbers above 0.")
+    marks = harness.numbers("minutes", FLAGS.minutes, float)
+    if FLAGS.num_images != "all":
+        harness.numbers("num_images", [FLAGS.num_images])
     for name in FLAGS.models:
-        figures = measure(name, marks)
-        harness.write(f"quality-{name}-{FLAGS.dataset}", figures, smoke=FLAGS.smoke)
+        if name != PYTHAE:
+            registry.spec(name)
+    with runner.directory(FLAGS) as place:
+        for name in FLAGS.models:
+            figures = _measure_pythae(marks) if name == PYTHAE else measure(name, marks, place)
+            harness.write(f"quality-{name}-{FLAGS.dataset}", figures, smoke=FLAGS.smoke)
 
 
-def measure(name, marks):
-    """Returns {"curve": [report at each mark], "final": evaluation} of a model."""
-    if name == PYTHAE:
-        return _measure_pythae(marks)
-    directory = pathlib.Path(FLAGS.output_dir) / f"{name}-{FLAGS.dataset}"
-    curve = []
-    for minutes in marks:
-        report = _train(name, directory, minutes)
-        curve.append({key: report[key] for key in ("minutes", "cpu_minutes", "epochs", *_TERMS)})
-        print(f"{name}: {report['minutes']:.1f} minutes, NLL {report['nll']:.2f}", flush=True)
-        if report["minutes"] < minutes:  # trained to its end
+def measure(name, marks, place):
+    """Returns {"curve": [report at each mark], "final": evaluation} of a model.
+
+    Args:
+        name: of the model.
+        marks: minutes, rising.
+        place: the directory of the runs.
+    """
+    directory = place / f"{name}-{FLAGS.dataset}"
+    asked = {key: FLAGS[key].value for key in ("epochs", "batch_size")}
+    curve = runner.recorded(directory / "curve.json", asked) or []
+    last = curve[-1]["mark"] if curve else 0.0
+    if missed := [mark for mark in marks if mark < last and mark not in _marks(curve)]:
+        raise errors.UserError(
+            f"--minutes={missed[0]:g}: {directory} is past that, at {last:g}. Expected later "
+            "marks, or another --output_dir."
+        )
+    for mark in marks:
+        if mark in _marks(curve):
+            continue
+        if curve and curve[-1]["minutes"] < curve[-1]["mark"]:  # trained to its end
             break
+        report = _train(name, directory, mark)
+        kept = ("minutes", "cpu_minutes", "epochs", "images_per_second", "parameters", *_TERMS)
+        curve.append({"mark": mark, **{key: report[key] for key in kept}})
+        runner.record(directory / "curve.json", asked, curve)
+        print(f"{name}: {report['minutes']:.1f} minutes, NLL {report['nll']:.2f}", flush=True)
     return {
         "model": name,
         "dataset": FLAGS.dataset,
         "curve_images": _CURVE["images"],
         "curve_samples": _CURVE["samples"],
         "curve": curve,
-        "images_per_second": report["images_per_second"],
-        "parameters": report["parameters"],
+        "images_per_second": curve[-1]["images_per_second"],
+        "parameters": curve[-1]["parameters"],
         "final": _evaluate(directory),
     }
+
+
+def _marks(curve):
+    return [point["mark"] for point in curve]
 
 
 def _measure_pythae(marks):

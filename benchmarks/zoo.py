@@ -8,7 +8,6 @@ What is done stays in the output directory: the same command again goes on. A ro
 comes from; rows of models that are not asked for stay in the result as they are.
 """
 
-import pathlib
 import shutil
 
 from absl import flags
@@ -46,24 +45,27 @@ def run():
     if FLAGS.minutes <= 0:
         raise errors.UserError(f"--minutes={FLAGS.minutes}: expected a number above 0.")
     rows = []
-    for name, dataset, binarization in _plan(names):
-        rows.append(row(name, dataset, binarization))
-        print(_line(rows[-1]), flush=True)
-        harness.write("zoo", rows if FLAGS.smoke else _with_others(rows), smoke=FLAGS.smoke)
+    with runner.directory(FLAGS) as place:
+        for name, dataset, binarization in _plan(names):
+            rows.append(row(name, dataset, binarization, place / f"{name}-{dataset}"))
+            print(_line(rows[-1]), flush=True)
+            harness.write("zoo", rows if FLAGS.smoke else _with_others(rows), smoke=FLAGS.smoke)
 
 
-def row(name, dataset, binarization):
+def row(name, dataset, binarization, directory):
     """Returns the figures of one model on a data set, from its run, which is made or finished."""
-    directory = pathlib.Path(FLAGS.output_dir) / f"{name}-{dataset}"
     done = directory / "row.json"
-    if not done.exists():
+    asked = {key: FLAGS[key].value for key in ("minutes", "num_images", "num_samples")}
+    figures = runner.recorded(done, asked)
+    if figures is None:
         figures = _measure(name, dataset, binarization, directory)
-        runs.write_json(done, {**figures, "origin": harness.origin()})
+        figures["origin"] = harness.origin()
+        runner.record(done, asked, figures)
     if not FLAGS.smoke:
         GRIDS.mkdir(parents=True, exist_ok=True)
         shutil.copy(directory / "samples.png", GRIDS / f"{name}-{dataset}.png")
     config = runner.read(directory / runs.CONFIG)
-    return {**runner.read(done), "batch_size": config["dataset"]["batch_size"]}
+    return {**figures, "batch_size": config["dataset"]["batch_size"]}
 
 
 def _with_others(rows):
