@@ -2,7 +2,7 @@
 
 A result is one JSON: benchmark, command, commit, machine, versions, figures. A figure is
 {"median", "low", "high", "values", "unit"}; low and high are the order statistics that hold the
-median with a probability of 95% or more (of seven values, the least and the greatest).
+median with a probability of 95% or more (of six to eight values, the least and the greatest).
 """
 
 import concurrent.futures
@@ -20,12 +20,12 @@ import time
 from vae_zoo import errors, runs
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-ROUNDS = 7
 SECONDS = 2.0
+_LEAST_ROUNDS = 6  # the least and the greatest of so many values hold the median at 95%
 _PLACES = ("--data_dir", "--output_dir")
 
 
-def interleave(candidates, rounds=ROUNDS, seconds=SECONDS):
+def interleave(candidates, rounds, seconds=SECONDS):
     """Returns {name: [items a second in each round]}, the candidates taking turns.
 
     Args:
@@ -54,7 +54,7 @@ def _speed(work, seconds):
     done, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds or not done:
         done += work()
-    return done / elapsed if elapsed > seconds else done / (time.perf_counter() - start)
+    return done / elapsed
 
 
 def figure(values, unit):
@@ -70,6 +70,17 @@ def figure(values, unit):
     }
 
 
+def share(speeds, flops, peaks):
+    """Returns the figure of a work's share of the peak, turn by turn.
+
+    Args:
+        speeds: items a second.
+        flops: of an item.
+        peaks: FLOP a second of the matrix product.
+    """
+    return figure([s * flops / p for s, p in zip(speeds, peaks, strict=True)], "share")
+
+
 def ratio(above, below):
     """Returns the figure of two candidates' ratio, turn by turn."""
     return figure([a / b for a, b in zip(above, below, strict=True)], "ratio")
@@ -82,6 +93,11 @@ def _interval_rank(count):
         rank += 1
         tail += math.comb(count, rank) * 0.5**count
     return rank
+
+
+def check_rounds(rounds):
+    """Returns the number of turns; a UserError where it is too small for an interval at 95%."""
+    return errors.at_least("--rounds", rounds, _LEAST_ROUNDS)
 
 
 def numbers(name, texts, kind=int):

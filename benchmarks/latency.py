@@ -14,14 +14,18 @@ import numpy as np
 from absl import flags
 
 from benchmarks import harness, litert_js, peers, runtimes
+from vae_zoo import errors, registry
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("model", "conv_vae", "a convolutional or MLP model", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "model", "conv_vae", ["conv_vae", "vae"], "what PyTorch's side has too", flag_values=FLAGS
+)
 flags.DEFINE_list("batch_sizes", "1,16", "images a call: 1, 16", flag_values=FLAGS)
 flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
 flags.DEFINE_integer("calls", 300, "calls a turn", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
+_BATCHES = {1, 16}
 _TOLERANCE = {"tflite_float16": 1e-2, "tflite_int8": 0.2}  # of a pixel; the others: 1e-5
 _PACKAGES = ("ai-edge-litert", "torch", "onnxruntime")
 
@@ -29,13 +33,18 @@ _PACKAGES = ("ai-edge-litert", "torch", "onnxruntime")
 def run():
     """Times one call of the decoder and of the sampler on one thread, by every way to run it."""
     peers.check_torch()
+    harness.check_rounds(FLAGS.rounds)
+    errors.at_least("--calls", FLAGS.calls, 1)
+    if not set(harness.numbers("batch_sizes", FLAGS.batch_sizes)) <= _BATCHES:
+        raise errors.UserError(
+            f"--batch_sizes={','.join(FLAGS.batch_sizes)}: expected 1, 16 or both, which a TFLite "
+            "file has signatures for."
+        )
     os.environ["OMP_NUM_THREADS"] = "1"
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from vae_zoo import registry
-
     model = registry.create_model(FLAGS.model, tiny=FLAGS.smoke, image_shape=(28, 28, 1))
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
@@ -53,7 +62,7 @@ def _settings(model, paths, load_page):
 
     found = signatures.signatures(model, runtimes.WHATS)
     for what in runtimes.WHATS:
-        for size in map(int, FLAGS.batch_sizes):
+        for size in harness.numbers("batch_sizes", FLAGS.batch_sizes):
             inputs = signatures.examples(model, found, size)[what]
             copies = {key: np.array(value) for key, value in inputs.items()}  # PyTorch: writable
             yield runtimes.Setting(model, paths, load_page, what, copies)

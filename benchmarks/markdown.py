@@ -33,10 +33,18 @@ def provenance(results):
         machine, versions = result["machine"], result["versions"]
         where = (
             f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-            f"TensorFlow {versions['tensorflow']}"
+            + ", ".join(f"{said} {versions[k]}" for k, said in _NAMED.items() if k in versions)
         )
         machines.setdefault(where, []).append(result)
     return "\n".join(_origin(where, machines[where]) for where in sorted(machines))
+
+
+_NAMED = {
+    "tensorflow": "TensorFlow",
+    "torch": "PyTorch",
+    "pythae": "pythae",
+    "onnxruntime": "ONNX Runtime",
+}
 
 
 def _origin(where, results):

@@ -14,7 +14,7 @@ import importlib.util
 
 from absl import flags
 
-from benchmarks import candidates, harness
+from benchmarks import candidates, harness, markdown
 from vae_zoo import errors
 
 FLAGS = flags.FlagValues()
@@ -55,6 +55,7 @@ def run():
             if value not in known:
                 raise errors.unknown(flag, value, known)
     sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
+    harness.check_rounds(FLAGS.rounds)
     rows = []
     for name in FLAGS.models:
         own = _CASES[name][2]
@@ -66,7 +67,7 @@ def run():
                 else:
                     rows.append(measure(name, batch_size, precision))
                     print(_line(rows[-1]), flush=True)
-                harness.write("peers", rows, smoke=FLAGS.smoke)
+                harness.write("peers", rows, smoke=FLAGS.smoke, packages=("torch", "pythae"))
 
 
 def _not_measured(name, batch_size, precision, reason):
@@ -104,9 +105,8 @@ def measure(name, batch_size, precision):
     turns = {"vae_zoo": candidates.training_work(model, splits), **work.peers(FLAGS.candidates)}
     turns["matmul"] = flops.matmul_work(seconds=seconds)
     speeds = harness.interleave(turns, rounds, seconds)
-    peak = harness.figure(speeds.pop("matmul"), "FLOP/s")
+    peak = speeds.pop("matmul")
     count = flops.training_flops(model, batch_size)
-    ours = harness.figure(speeds["vae_zoo"], "images/s")
     return {
         "model": name,
         "batch_size": batch_size,
@@ -117,9 +117,8 @@ def measure(name, batch_size, precision):
             k: harness.ratio(speeds["vae_zoo"], speeds[k]) for k in speeds if k != "vae_zoo"
         },
         "flops_per_image": count,
-        "float32_peak": peak,
-        "share_of_float32_peak": ours["median"] * count / peak["median"],
-        "torch": torch.__version__,
+        "float32_peak": harness.figure(peak, "FLOP/s"),
+        "share_of_float32_peak": harness.share(speeds["vae_zoo"], count, peak),
         "threads": torch.get_num_threads(),
     }
 
@@ -170,7 +169,7 @@ class _Work:
             sum(keras_model.DocumentedVAE(reference).losses_of(image, draws))
         )
         for name, loss in losses.items():
-            if abs(ours - loss) > _RTOL * ours:
+            if not abs(ours - loss) <= _RTOL * ours:  # nor is nan
                 raise RuntimeError(f"not the same model: loss {ours} here, {loss} of {name}")
         count = sum(int(np.prod(v.shape)) for v in reference.trainable_variables)
         return {"parameters": count, "loss": ours, "losses": losses}
@@ -248,8 +247,9 @@ class _Work:
 def _line(row):
     speeds = {k: v["median"] for k, v in row["images_per_second"].items()}
     ratios = ", ".join(f"{v['median']:.2f} times {k}" for k, v in row["ratio"].items())
+    share = markdown.percent(row["share_of_float32_peak"]["median"])
     return (
         f"{row['model']} batch {row['batch_size']} {row['precision']}: "
         + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
-        + f"; {ratios}; {100 * row['share_of_float32_peak']:.0f}% of the float32 peak"
+        + f"; {ratios}; {share} of the float32 peak"
     )

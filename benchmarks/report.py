@@ -57,8 +57,8 @@ def quality(results):
     yield "## Likelihood on binarised MNIST\n"
     yield (
         "Nats, with the standard error over images: the first so many of the test images, with so "
-        "many importance samples each. Minutes are of training alone, on the cores named below; "
-        "the figure is of the weights with the best validation ELBO.\n"
+        "many importance samples each. Minutes are of training and its validation, on the cores "
+        "named below; the figure is of the weights with the best validation ELBO.\n"
     )
     rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL"]]
     rows[0] += ["test images", "samples", "images/s"]

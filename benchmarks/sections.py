@@ -9,13 +9,14 @@ def zoo(results):
     """Yields the section on every model in equal time."""
     for result in _of("zoo", results):
         rows = result["figures"]
+        minutes = [row["minutes"] for row in rows]
         yield "## The zoo in equal time\n"
         yield (
-            "Every model, trained for about as many minutes; the first "
-            f"{rows[0]['num_images']:,} test images, {rows[0]['num_samples']} importance samples "
-            "each; nats, with the standard error over images. A bound: the negative ELBO, where "
-            "importance weighting has no meaning. A table for each machine: time is equal within "
-            "one alone.\n"
+            f"Every model, trained for {min(minutes):.1f} to {max(minutes):.1f} minutes, whole "
+            f"epochs; the first {rows[0]['num_images']:,} test images, "
+            f"{max(row['num_samples'] for row in rows)} importance samples each; nats, with the "
+            "standard error over images. A bound: the negative ELBO, where importance weighting "
+            "has no meaning. A table for each machine: time is equal within one alone.\n"
         )
         lines = [["model", "data", "minutes", "epochs", "batch", "ELBO", "NLL", "bits/dim"]
                  + ["active units", "images/s", "samples"]]  # fmt: skip
@@ -52,11 +53,11 @@ def peers(results):
     for result in _of("peers", results):
         yield "## Training against PyTorch, pythae and Keras's example\n"
         yield (
-            "How many times as many images a second ours trains; the same architecture, weights, "
-            "batch and threads, taking turns in one process; parameter counts and losses were "
-            f"compared first. {_MEDIANS} Ours runs with its data pipeline and guard; PyTorch has "
-            "its batches in memory, channels last, and a fused Adam; pythae's trainer knows no "
-            "bfloat16 on a CPU.\n"
+            "How many times as many images a second ours trains, on images of digits; the same "
+            "architecture, weights, batch and threads, taking turns in one process; parameter "
+            f"counts and losses were compared first. {_MEDIANS} Ours runs with its data pipeline "
+            "and guard; PyTorch has its batches in memory, channels last, and a fused Adam; "
+            "pythae's trainer knows no bfloat16 on a CPU.\n"
         )
         ratios = [row.get("ratio", {}) for row in result["figures"]]
         names = list(dict.fromkeys(name for each in ratios for name in each))
@@ -74,7 +75,7 @@ def _peer_row(row, names):
         *named,
         *(interval(row["ratio"][name]) if name in row["ratio"] else "" for name in names),
         f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
-        percent(row["share_of_float32_peak"]),
+        _share(row["share_of_float32_peak"]),
     ]
 
 
@@ -104,7 +105,7 @@ def _throughput_row(row):
         speed(row["train"]),
         speed(row["sample"]),
         f"{row['flops_per_image'] / 1e6:,.1f}",
-        percent(row["share_of_peak"]),
+        _share(row["share_of_peak"]),
         f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
     ]
 
@@ -127,12 +128,13 @@ def input(results):
         lines = [["what", "images/s"]]
         lines += [[text, speed(figures["speed"][name])] for name, text in names.items()]
         command = figures["command"]
-        lines.append([f"the command over {command['epochs']} epochs, validation, checkpoints and "
-                      "logs included", f"{command['images_per_second']:,.0f}"])  # fmt: skip
+        lines.append([f"the command over {figures['epochs']} epochs, validation, checkpoints and "
+                      "logs included", speed(command)])  # fmt: skip
         yield table(lines)
         yield (
             f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
-            f"command trains {percent(figures['command_to_step'])} of the bare step's images.\n"
+            f"command to the bare step beside it: {interval(figures['command_to_step'])}, the "
+            f"least and the greatest of {len(command['values'])} runs.\n"
         )
         yield provenance([result])
 
@@ -148,8 +150,9 @@ def likelihood(results):
         yield "## Importance-weighted likelihood\n"
         yield (
             f"An MLP of {'-'.join(map(str, figures['network']))}, {figures['num_samples']:,} "
-            f"samples of {figures['num_images']} images: ours {ratios} (`get_nll`); "
-            f"{percent(figures['share_of_float32_peak'])} of the float32 peak. {_MEDIANS}\n"
+            f"samples of {figures['num_images']} images of {figures['dataset']}: ours {ratios} "
+            f"(`get_nll`); {_share(figures['share_of_float32_peak'])} of the float32 peak. "
+            f"{_MEDIANS}\n"
         )
         lines = [["", "samples/s", "ms an image", "NLL"]]
         for name, figure in figures["samples_per_second"].items():
@@ -158,6 +161,11 @@ def likelihood(results):
             lines.append([name.replace("_", " "), speed(figure), f"{milliseconds:.1f}", nll])
         yield table(lines)
         yield provenance([result])
+
+
+def _share(figure):
+    low, high = (percent(figure[end]) for end in ("low", "high"))
+    return f"{percent(figure['median'])} ({low} to {high})"
 
 
 def _of(name, results):

@@ -10,7 +10,7 @@ import resource
 
 from absl import flags
 
-from benchmarks import candidates, harness
+from benchmarks import candidates, harness, markdown
 from vae_zoo import errors, registry
 
 FLAGS = flags.FlagValues()
@@ -36,6 +36,7 @@ def run():
         if precision not in _PRECISIONS:
             raise errors.unknown("precision", precision, _PRECISIONS)
     sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
+    harness.check_rounds(FLAGS.rounds)
     rounds, seconds = (1, 0.0) if FLAGS.smoke else (FLAGS.rounds, FLAGS.seconds)
     devices = ("cpu", "gpu") if FLAGS.device == "all" else (FLAGS.device,)
     settings = [(n, p, b) for n in names for p in FLAGS.precision for b in sizes]
@@ -46,8 +47,8 @@ def run():
             continue
         for setting in settings:
             if device == "cpu" and (reason := harness.missing(setting[1])):
-                names = dict(zip(("model", "precision", "batch_size"), setting, strict=True))
-                rows.append({"device": device, **names, "not_measured": reason})
+                row = dict(zip(("model", "precision", "batch_size"), setting, strict=True))
+                rows.append({"device": device, **row, "not_measured": reason})
                 continue
             given = (device, *setting, FLAGS.jit, FLAGS.smoke, rounds, seconds)
             rows.append(harness.isolated(measure, *given))
@@ -71,11 +72,13 @@ def measure(device, name, precision, batch_size, jit, tiny, rounds, seconds):
     work = {
         "train": candidates.training_work(model, splits, device=where),
         "sample": candidates.sampling_work(model, batch_size),
-        "matmul": flops.matmul_work(precision.removeprefix("mixed_"), seconds),
     }
+    for warm_up in work.values():
+        warm_up()
+    memory = _memory(tf, device)  # before the matrix product takes some
+    work["matmul"] = flops.matmul_work(precision.removeprefix("mixed_"), seconds)
     speeds = harness.interleave(work, rounds, seconds)
-    peak = harness.figure(speeds.pop("matmul"), "FLOP/s")
-    trained = harness.figure(speeds["train"], "images/s")
+    peak = speeds.pop("matmul")
     return {
         "device": device,
         "device_name": _device_name(tf, device),
@@ -83,12 +86,12 @@ def measure(device, name, precision, batch_size, jit, tiny, rounds, seconds):
         "precision": precision,
         "batch_size": batch_size,
         "jit": jit,
-        "train": trained,
+        "train": harness.figure(speeds["train"], "images/s"),
         "sample": harness.figure(speeds["sample"], "images/s"),
         "flops_per_image": count,
-        "peak": peak,
-        "share_of_peak": trained["median"] * count / peak["median"],
-        "peak_memory_bytes": _memory(tf, device),
+        "peak": harness.figure(peak, "FLOP/s"),
+        "share_of_peak": harness.share(speeds["train"], count, peak),
+        "peak_memory_bytes": memory,
     }
 
 
@@ -115,7 +118,8 @@ def _memory(tf, device):
 def _line(row):
     return (
         f"{row['device']} {row['model']} batch {row['batch_size']} {row['precision']}: training "
-        f"{row['train']['median']:,.0f} images/s ({100 * row['share_of_peak']:.0f}% of the peak), "
+        f"{row['train']['median']:,.0f} images/s "
+        f"({markdown.percent(row['share_of_peak']['median'])} of the peak), "
         f"sampling {row['sample']['median']:,.0f} images/s, "
         f"{row['peak_memory_bytes'] / 1e9:.2f} GB"
     )

@@ -4,9 +4,11 @@ import importlib.util
 import pathlib
 import sys
 
+import keras
 import numpy as np
 import pytest
 
+import vae_zoo
 from benchmarks import chromium, compare, flops, harness, latency, markdown, report, runtimes
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -41,6 +43,20 @@ def test_flops_of_dense_layers_are_counted_by_hand(tiny):
     assert flops.training_flops(model) == 2 * (3 * weights - 784 * 16)
 
 
+def test_flops_of_training_convolutions_leave_out_the_gradient_of_the_image(tiny):
+    model = tiny("conv_vae")  # 4 x 4 of 1 to 4 at 14 x 14; 4 x 4 and 3 x 3 of 4 to 4 at 7 x 7
+    first = 196 * 16 * 1 * 4
+    encoder = first + 49 * 16 * 4 * 4 + 49 * 9 * 4 * 4
+    dense = sum(layer.kernel.shape.num_elements() for layer in _dense_layers(model))
+    decoder = flops.decoding_flops(model) / 2 - (3 * 256 + 256 * 196)
+    assert flops.training_flops(model) == 2 * (3 * (encoder + dense + decoder) - first)
+
+
+def _dense_layers(model):
+    layers = [*model.encoder.layers, model.posterior_head, *model.decoder.layers]
+    return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+
+
 def test_flops_of_convolutions_are_counted_by_hand(tiny):
     model = tiny("conv_vae")  # z 3 - 256 - 7 x 7 x 4 - 3 x 3 to 4, to 16, to 4 at 14 x 14
     dense = 3 * 256 + 256 * 196
@@ -53,7 +69,7 @@ def test_only_what_is_outside_the_spread_has_changed():
         return [{"model": "vae", "speed": harness.figure(np.linspace(0.9, 1.1, 7) * speed, "x")}]
 
     assert list(compare.changes(rows(100.0), rows(110.0))) == []
-    assert list(compare.changes(rows(100.0), rows(50.0))) == ["slower: vae/speed 100.0 -> 50.0 x"]
+    assert list(compare.changes(rows(100.0), rows(50.0))) == ["slower: vae/speed 100 -> 50 x"]
     assert next(compare.changes(rows(100.0), rows(150.0))).startswith("faster")
 
 
@@ -63,7 +79,35 @@ def test_fewer_milliseconds_are_faster_and_a_row_without_what_is_the_decoder():
         return [{"model": "vae", **settings, "batch_size": 1, "latency": {"keras": {"p50": p50}}}]
 
     old, new = rows(2.0), rows(1.0, what="decode") + rows(4.0, what="sample")
-    assert list(compare.changes(old, new)) == ["faster: vae 1/latency/keras/p50 2.0 -> 1.0 ms"]
+    assert list(compare.changes(old, new)) == [
+        "faster: vae 1/latency/keras/p50 2 -> 1 ms",
+        "only new: vae sample 1/latency/keras/p50",
+    ]
+
+
+def test_rows_of_two_devices_are_not_taken_for_one_another():
+    def row(device, speed):
+        return {"device": device, "model": "vae", "train": harness.figure([speed] * 7, "images/s")}
+
+    old, new = [row("cpu", 10.0)], [row("cpu", 10.0), row("gpu", 900.0)]
+    assert list(compare.changes(old, new)) == ["only new: gpu vae/train"]
+    with pytest.raises(vae_zoo.UserError, match="no figure of the same model and settings"):
+        list(compare.changes(old, new[1:]))
+
+
+def test_what_is_not_ours_is_neither_faster_nor_slower_and_nats_are_worse():
+    def row(factor):
+        peer = harness.figure([factor] * 7, "images/s")
+        ours = harness.figure([1 / factor] * 7, "ratio")
+        return {"images_per_second": {"torch_eager": peer}, "ratio": {"torch_eager": ours},
+                "nll": 80.0 + factor, "nll_stderr": 0.1, "peak_bytes": 10 - factor}  # fmt: skip
+
+    assert list(compare.changes(row(1.0), row(2.0))) == [
+        "changed: images_per_second/torch_eager 1 -> 2 images/s",
+        "worse: nll 81 -> 82 nats",
+        "better: peak_bytes 9 -> 8 bytes",
+        "slower: ratio/torch_eager 1 -> 0.5 ratio",
+    ]
 
 
 def test_compare_says_what_is_no_result(command, tmp_path):
@@ -201,11 +245,11 @@ _SMOKE = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, packages, flags", _SMOKE)
-def test_every_benchmark_runs(name, packages, flags, command, data_dir, tmp_path):
+def test_every_benchmark_runs(name, packages, flags, command, data_dir):
     for package in packages:
         pytest.importorskip(package, reason="needs the extra `peers`")
     if name in ("quality", "zoo"):
-        flags = (*flags, f"--output_dir={tmp_path}", f"--data_dir={data_dir}")
+        flags = (*flags, f"--data_dir={data_dir}")
     if name == "quality":
         flags = (*flags, "--num_samples=2")
     result = command("benchmarks", name, "--smoke", *flags)
