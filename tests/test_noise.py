@@ -113,3 +113,15 @@ def test_replicas_see_their_rows_of_the_global_batch(monkeypatch):
         part = noise.standard_normal((0, 9), 2, 4, [5], stream=1)
         np.testing.assert_array_equal(part, whole[:, mine])
         np.testing.assert_array_equal(noise.philox_uniform((0, 9), 4, (5,)), uniforms[mine])
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+def test_spread_uniforms_are_an_even_grid_and_uniform_each(per_image):
+    seeds = [noise.rows(s, 6) if per_image else (0, s) for s in range(200)]
+    found = np.stack([noise.spread_uniform(seed, 4, 6).numpy() for seed in seeds])
+    assert found.min() >= 0 and found.max() < 1
+    assert stats.kstest(found[:, 1, 2], "uniform").pvalue > 0.001
+    # One key: an even grid of all numbers; a key an image: of each image's.
+    grids = np.swapaxes(found, 1, 2).reshape((-1, 4) if per_image else (-1, 24))
+    gaps = np.diff(np.sort(grids, axis=1), axis=1)
+    np.testing.assert_allclose(gaps, 1 / grids.shape[1], atol=1e-5)

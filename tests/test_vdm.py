@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 import vae_zoo
 from vae_zoo import elbo, noise
 from vae_zoo.elbo import Latent
+from vae_zoo.metrics import likelihood
 from vae_zoo.models import vdm
 
 tfd = tfp.distributions
@@ -72,6 +73,19 @@ def test_one_layer_stands_for_all_in_the_mean(tiny, coins):
     keys = noise.rows(0, 64)
     drawn = [model.terms(coins, num_samples=20, seed=key).rate[..., 1] for key in keys[:8]]
     assert np.mean(drawn) == pytest.approx(float(exact), rel=0.01)
+
+
+def test_evaluation_takes_the_mean_over_many_times(tiny, coins):
+    model = disturb(tiny("vdm"))
+    images = coins["image"].numpy()
+    one, many = (likelihood.evaluate(model, images, num_samples=k) for k in (1, 1000))
+    assert (one.num_samples, many.num_samples) == (1, model.bound_samples)
+    assert many.is_bound and many.nll == pytest.approx(-many.elbo)
+    assert many.elbo == pytest.approx(-many.rate - many.distortion)
+    assert many.nll_stderr < 0.5 * one.nll_stderr
+    terms = [model.terms(coins, num_samples=64, seed=(9, step)) for step in range(8)]
+    expected = -np.mean([elbo.elbo(each) for each in terms])
+    assert many.nll == pytest.approx(expected, rel=0.01)
 
 
 def test_bound_improves_with_layers_up_to_log_p(tiny, coins):

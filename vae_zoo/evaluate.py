@@ -39,8 +39,9 @@ def evaluate():
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
     images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
     seconds = likelihood.estimate_seconds(model, images, labels, num_samples=FLAGS.num_samples)
+    samples = likelihood.samples_of_use(model, FLAGS.num_samples)
     print(
-        f"{len(images):,} {FLAGS.split} images of {splits.name}, {FLAGS.num_samples:,} samples "
+        f"{len(images):,} {FLAGS.split} images of {splits.name}, {samples:,} samples "
         f"each: about {progress.duration(seconds)}",
         flush=True,
     )

@@ -169,15 +169,15 @@ def shared_uniform(seed, shape, stream=0):
 
 
 def spread_uniform(seed, num_samples, batch_size, stream=0):
-    """Returns numbers uniform on [0, 1), evenly spread over a batch that has one key.
+    """Returns numbers uniform on [0, 1), evenly spread over an image's samples, and over a batch.
 
-    One draw shifts an even grid over the global batch, so that its mean over images varies little
-    and yet each number is uniform by itself.
+    One draw shifts an even grid over the samples of the global batch, so that means over them vary
+    little and yet each number is uniform by itself.
 
     Args:
         seed: int32 [2], one key for the whole (global) batch; or int32 [batch_size, 2], one key
-            for each image, whose numbers are then independent.
-        num_samples: K, numbers an image.
+            for each image, whose grids are then independent.
+        num_samples: K, numbers an image, 1 / K apart.
         batch_size: B, images on this replica.
         stream: the use that is made of them; streams are independent.
 
@@ -187,13 +187,14 @@ def spread_uniform(seed, num_samples, batch_size, stream=0):
     Source: Kingma et al. (2021), appendix I.1.
     """
     seed = tf.convert_to_tensor(seed, tf.int32)
+    apart = tf.range(num_samples, dtype=tf.float32)[:, tf.newaxis] / num_samples  # [K, 1]
     if seed.shape.rank == 2:
-        return tf.transpose(uniform(seed, [num_samples], stream))
+        return tf.math.floormod(tf.transpose(uniform(seed, [1], stream)) + apart, 1.0)
     count, index = replicas.replica()
-    shift = shared_uniform(seed, [num_samples, 1], stream)
     row = tf.range(batch_size) + index * batch_size
     grid = tf.cast(row, tf.float32) / tf.cast(batch_size * count, tf.float32)  # [B]
-    return tf.math.floormod(shift + grid, 1.0)
+    shift = shared_uniform(seed, [], stream)
+    return tf.math.floormod(shift + apart + grid / num_samples, 1.0)
 
 
 def _philox_words(seed, stream, shape):

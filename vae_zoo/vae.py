@@ -62,6 +62,7 @@ class VAE(LoopedModel):
 
     needs_labels = False  # a conditional model says True
     is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
+    bound_samples = None  # where is_bound: samples that an evaluation takes the mean of, at most
     decodes_z = True  # False where no one flat z [D] decodes to an image
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.

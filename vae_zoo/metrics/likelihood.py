@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
         effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights; None where
             is_bound.
         num_images: images.
-        num_samples: K, samples an image; 1 where is_bound.
+        num_samples: K, samples an image; where is_bound, those that its bound is the mean of.
         is_bound: True: nll is the variational bound, because importance weighting has no meaning
             for the model.
     """
@@ -89,7 +89,7 @@ def evaluate(
         model: a VAE.
         images: float [N, H, W, C] in [0, 1], as the data set's policy binarises them.
         labels: int [N], for a conditional model.
-        num_samples: K, importance samples an image.
+        num_samples: K, importance samples an image; where is_bound, at most `bound_samples`.
         seed: of the samples; the same seed gives the same figures.
         progress: called with the share that is done, in [0, 1].
         resume_file: where to keep what is done; the same call goes on from it. It is deleted at
@@ -99,8 +99,7 @@ def evaluate(
     Raises:
         UserError: for no images, labels of another length, or a sample count below 1.
     """
-    images, labels = _check(model, images, labels, num_samples)
-    num_samples = 1 if model.is_bound else num_samples
+    images, labels, num_samples = _check(model, images, labels, num_samples)
     plan = _plan(num_samples, len(images), block_decodes)
     step = _block_function(model, plan)
     key = partial_results.fingerprint(model, images, labels, seed, plan, num_samples)
@@ -133,8 +132,7 @@ def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_deco
     Raises:
         UserError: as `evaluate`.
     """
-    images, labels = _check(model, images, labels, num_samples)
-    num_samples = 1 if model.is_bound else num_samples
+    images, labels, num_samples = _check(model, images, labels, num_samples)
     plan = _plan(num_samples, len(images), block_decodes)
     step = _block_function(model, plan)
     inputs = _inputs(images, labels, _block_rows(0, plan.images, len(images)))
@@ -149,8 +147,13 @@ def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_deco
     return block * math.ceil(len(images) / plan.images)
 
 
+def samples_of_use(model, num_samples):
+    """Returns how many of so many samples an image `evaluate` takes; see VAE.bound_samples."""
+    return min(num_samples, model.bound_samples or num_samples)
+
+
 def _check(model, images, labels, num_samples):
-    """Returns images as float32 and labels as int32, or None for a model without."""
+    """Returns images as float32, labels as int32 or None, and how many samples are of use."""
     images = np.asarray(images, np.float32)
     if num_samples < 1:
         raise errors.UserError(f"num_samples={num_samples}: expected at least 1.")
@@ -160,13 +163,14 @@ def _check(model, images, labels, num_samples):
             f"{images.shape}."
         )
     labels = model.check_label(labels)
+    num_samples = samples_of_use(model, num_samples)
     if labels is None:
-        return images, None
+        return images, None, num_samples
     if len(labels) != len(images):
         raise errors.UserError(
             f"Expected a label for each of {len(images)} images, got {len(labels)}."
         )
-    return images, np.asarray(labels, np.int32)
+    return images, np.asarray(labels, np.int32), num_samples
 
 
 def _plan(num_samples, num_images, block_decodes=None):
@@ -230,10 +234,6 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
     """
     image, label = model.check_inputs(inputs)
     encoded = model.encode(image, label)
-    if model.is_bound:
-        terms = model.terms(inputs, seed=_key(seed, first), encoded=encoded)
-        state = _Stream.empty(image.shape[0], terms.rate.shape[-1])
-        return state.add(terms, tf.constant([True])).results([None] * terms.rate.shape[-1], 1)
     with model.fixed_prior():
         exact = _analytic_rates(model, encoded, label, _key(seed, first))
         state = _Stream.empty(image.shape[0], len(exact))
@@ -241,7 +241,7 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
             terms = model.terms(
                 inputs,
                 num_samples=samples,
-                analytic=False,
+                analytic=model.is_bound,
                 seed=_key(seed, first + chunk),
                 encoded=encoded,
             )
@@ -256,8 +256,13 @@ def _key(seed, index):
 
 
 def _analytic_rates(model, encoded, label, key):
-    """Returns a list: KL of each layer whose posterior depends on the image alone, [B], or None."""
+    """Returns a list: KL of each layer whose posterior depends on the image alone, [B], or None.
+
+    None is the mean of the samples' rates, which are the analytic ones where is_bound.
+    """
     latents = model.infer(encoded, label, 1, key)
+    if model.is_bound:
+        return [None] * len(latents)
     rates = [model.rate(latent, analytic=True) for latent in latents]
     return [tf.cast(rate, tf.float64) if rate.shape.rank == 1 else None for rate in rates]
 

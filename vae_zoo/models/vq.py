@@ -64,6 +64,7 @@ class VQVAE(VAE):
     """
 
     is_bound = True
+    bound_samples = 1  # nothing is random
     decodes_z = False
     has_penalty = True
     combines = {"network": ("resnet",)}
