@@ -8,6 +8,7 @@ metrics.csv  one row an epoch;  report.json  the figures on the test split
 
 import contextlib
 import csv
+import functools
 import json
 import math
 import pathlib
@@ -201,6 +202,7 @@ def versions(others=()):
     return found
 
 
+@functools.cache  # what is running, whatever becomes of the tree meanwhile
 def git_commit():
     """Returns the commit of the source tree that is running, with "+" if changed, or None."""
     source = pathlib.Path(__file__).parent
