@@ -70,16 +70,21 @@ def quality(results):
     }
     plots.nll_curves(ROOT / _CURVES, curves)
     yield "Minutes of training until the curve is at or below so many nats:\n"
-    rows = [["model", *(f"{target} nats" for target in _TARGETS)]]
+    rows = [["model", *(f"{target} nats" for target in _TARGETS), "the curve's end"]]
     rows += [
-        [f"`{name}`", *(minutes_to(curve, target) for target in _TARGETS)]
+        [
+            f"`{name}`",
+            *(minutes_to(curve, target) for target in _TARGETS),
+            f"{curve[-1][1]:.2f} nats at {curve[-1][0]:.1f}",
+        ]
         for name, curve in curves.items()
     ]
     yield table(rows)
     point = found[0]["figures"]
     yield (
         f"![NLL against minutes]({_CURVES})\n\nThe curve: "
-        f"{point['curve_images']:,} test images, {point['curve_samples']:,} importance samples.\n"
+        f"{point['curve_images']:,} test images, {point['curve_samples']:,} importance samples: "
+        "the first ones, fewer than the first table's.\n"
     )
     yield provenance(found)
 
