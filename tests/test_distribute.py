@@ -64,8 +64,9 @@ def test_two_processes_train_as_one(name, hidden, command, data_dir, tmp_path):
         for term in ("loss", "elbo", "rate", "distortion", "val_elbo"):
             assert two[term] == pytest.approx(one[term], rel=1e-4, abs=1e-4), term
     models = [runs.load_run(tmp_path / part) for part in ("one", "two")]
-    for one, two in zip(models[0].weights, models[1].weights, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-4)
+    one, two = (np.concatenate([np.ravel(w) for w in model.weights]) for model in models)
+    # Other noise moves them by percents. Rounding, by where Adam's gradients are next to zero.
+    assert np.linalg.norm(one - two) < 1e-3 * np.linalg.norm(one)
 
 
 _OF_THE_WHOLE_BATCH = [
