@@ -25,11 +25,28 @@ _AGREE = 0.5  # nats
 def run():
     """Times the importance-weighted NLL against pythae's get_nll on pythae's default network."""
     peers.check_torch("pythae")
-    from benchmarks import flops, pythae_models
-    from vae_zoo.metrics import likelihood
-
     harness.check_rounds(FLAGS.rounds)
     errors.at_least("--num_images", FLAGS.num_images, 1)
+    chunks, samples = _samples()
+    model, splits = _trained()
+    images = splits.images("test", 2 if FLAGS.smoke else FLAGS.num_images)
+    speeds, nll = _take_turns(model, images, samples, chunks)
+    figures = {
+        "dataset": splits.name,
+        "network": [784, *(model.hidden or ()), model.latent_size],
+        "num_samples": samples,
+        "num_images": len(images),
+        "nll": nll,
+        **_speed_figures(model, speeds),
+    }
+    for name, figure in figures["samples_per_second"].items():
+        milliseconds = 1000 * samples / figure["median"]
+        print(f"{name}: {figure['median']:,.0f} samples/s, {milliseconds:.1f} ms an image")
+    harness.write("likelihood", figures, smoke=FLAGS.smoke, packages=("torch", "pythae"))
+
+
+def _samples():
+    """Returns pythae's batch sizes and the samples an image, whole batches of each."""
     chunks = (_SMOKE_SAMPLES,) if FLAGS.smoke else _CHUNKS
     samples = _SMOKE_SAMPLES if FLAGS.smoke else FLAGS.num_samples
     if samples < 1 or samples % max(chunks):
@@ -37,22 +54,33 @@ def run():
             f"--num_samples={samples}: expected a multiple of {max(chunks)}: pythae's get_nll "
             "takes whole batches of samples."
         )
+    return chunks, samples
+
+
+def _trained():
+    """Returns pythae's default network as a model, trained for a moment, and its data."""
     arguments = {} if FLAGS.smoke else {"hidden": (512,), "latent_size": 40}
     model, splits = candidates.prepare("vae", 100, tiny=FLAGS.smoke, **arguments)
     train, steps = candidates.training_work(model, splits), 20 if FLAGS.smoke else _TRAINED
     while model.steps_made < steps:
         train()
-    images = splits.images("test", 2 if FLAGS.smoke else FLAGS.num_images)
-    vae = pythae_models.build(model)
-    found = {}
+    return model, splits
+
+
+def _take_turns(model, images, samples, chunks):
+    """Returns {candidate: speed of each turn} and {candidate: NLL}; raises where NLLs differ."""
+    from benchmarks import flops, pythae_models
+    from vae_zoo.metrics import likelihood
+
+    vae, nll = pythae_models.build(model), {}
 
     def ours():
-        found["vae_zoo"] = likelihood.evaluate(model, images, num_samples=samples).nll
+        nll["vae_zoo"] = likelihood.evaluate(model, images, num_samples=samples).nll
         return len(images) * samples
 
     def theirs(chunk):
         def work():
-            found[f"pythae_{chunk}"] = pythae_models.nll(vae, images, samples, chunk)
+            nll[f"pythae_{chunk}"] = pythae_models.nll(vae, images, samples, chunk)
             return len(images) * samples
 
         return work
@@ -61,25 +89,21 @@ def run():
     seconds = 0.1 if FLAGS.smoke else harness.SECONDS
     turns["matmul"] = flops.matmul_work(seconds=seconds)
     speeds = harness.interleave(turns, 1 if FLAGS.smoke else FLAGS.rounds, seconds)
-    for name, nll in found.items():
-        if not FLAGS.smoke and abs(nll - found["vae_zoo"]) > _AGREE:
-            raise RuntimeError(f"NLL {nll} of {name}, {found['vae_zoo']} here")
-    peak = speeds.pop("matmul")
-    decoding = flops.decoding_flops(model)
-    figures = {
-        "dataset": splits.name,
-        "network": [784, *(model.hidden or ()), model.latent_size],
-        "num_samples": samples,
-        "num_images": len(images),
-        "nll": found,
+    for name, value in nll.items():
+        if not FLAGS.smoke and not abs(value - nll["vae_zoo"]) <= _AGREE:  # nor is nan
+            raise RuntimeError(f"NLL {value} of {name}, {nll['vae_zoo']} here")
+    return speeds, nll
+
+
+def _speed_figures(model, speeds):
+    from benchmarks import flops
+
+    peak, decoding = speeds.pop("matmul"), flops.decoding_flops(model)
+    ours = speeds["vae_zoo"]
+    return {
         "samples_per_second": {k: harness.figure(v, "samples/s") for k, v in speeds.items()},
-        "ratio": {k: harness.ratio(speeds["vae_zoo"], v) for k, v in speeds.items()
-                  if k != "vae_zoo"},
+        "ratio": {k: harness.ratio(ours, v) for k, v in speeds.items() if k != "vae_zoo"},
         "flops_per_sample": decoding,
         "float32_peak": harness.figure(peak, "FLOP/s"),
-        "share_of_float32_peak": harness.share(speeds["vae_zoo"], decoding, peak),
-    }  # fmt: skip
-    for name, figure in figures["samples_per_second"].items():
-        milliseconds = 1000 * samples / figure["median"]
-        print(f"{name}: {figure['median']:,.0f} samples/s, {milliseconds:.1f} ms an image")
-    harness.write("likelihood", figures, smoke=FLAGS.smoke, packages=("torch", "pythae"))
+        "share_of_float32_peak": harness.share(ours, decoding, peak),
+    }
