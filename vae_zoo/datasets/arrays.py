@@ -1,0 +1,195 @@
+"""Images that users bring as arrays: a .npz or a .npy file."""
+
+import stat
+
+import numpy as np
+
+from vae_zoo import errors
+from vae_zoo.datasets import pixels, stored
+
+_IMAGES = ("image", "images", "x", "data", "arr_0", "imgs")
+_LABELS = ("label", "labels", "y", "target", "targets", "arr_1")
+_EXPECTED = (
+    "Expected image [N, H, W] or [N, H, W, C] (also images, x, data or arr_0; or x_train and "
+    "x_test), and optionally label [N]"
+)
+
+
+def open_arrays(path):
+    """Returns the Source of a .npz or .npy file.
+
+    Args:
+        path: a pathlib.Path. Splits are those of the file (x_train, x_test, x_val), or are cut.
+
+    Raises:
+        UserError: where it cannot be read, or its arrays are no images or labels.
+    """
+    arrays = _read(path)
+    images, labels, taken = _by_split(path, arrays)
+    notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
+    checked = {}
+    for split, array in images.items():
+        checked[split], said = _check_images(path, array)
+        notes += [note for note in said if note not in notes]
+    shapes = {array.shape[1:] for array in checked.values()}
+    if len(shapes) > 1:
+        raise errors.UserError(
+            f"{path} has splits of images of {' and '.join(map(str, sorted(shapes)))}. "
+            "Expected one shape."
+        )
+    pixel = np.concatenate(list(checked.values())) if len(checked) > 1 else checked["train"]
+    label, names, said = _check_labels(path, labels, checked)
+    return stored.from_rows(
+        str(path),
+        len(pixel),
+        lambda rows: (
+            pixel[rows[i : i + stored.CHUNK]] for i in range(0, len(rows), stored.CHUNK)
+        ),
+        label,
+        names,
+        stored.consecutive({split: len(part) for split, part in checked.items()}),
+        notes=[*notes, *said],
+        identity=f"{path.resolve()}-{path.stat().st_mtime_ns}",
+    )
+
+
+def _read(path):
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise errors.UserError(f"--dataset={path}: no regular file. Expected a file of arrays.")
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {"image": content}
+        with content as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise errors.UserError(f"--dataset={path}: no such file.") from None
+    except (errors.UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise errors.UserError(
+            f"{path} cannot be read: it is corrupt, or holds pickled objects "
+            f"({type(error).__name__}). Expected a .npz file of plain arrays: "
+            "np.savez(path, image=images, label=labels)."
+        ) from error
+
+
+def _by_split(path, arrays):
+    """Returns split -> images, split -> labels, and the names of the arrays taken."""
+    lower = {name.lower(): name for name in arrays}
+    whole = _first(lower, _IMAGES)
+    if whole:
+        found = {"train": (whole, _first(lower, _LABELS))}
+    else:
+        found = {}
+        for alias, split in stored.ALIASES.items():
+            image = _first(lower, _of_split(_IMAGES, alias))
+            if image:
+                found[split] = (image, _first(lower, _of_split(_LABELS, alias)))
+    if "train" not in found:
+        have = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise errors.UserError(
+            f"{path} has no array `image` (it has {have or 'none'}). {_EXPECTED}."
+        )
+    found = {split: found[split] for split in stored.SPLITS if split in found}
+    images = {split: arrays[image] for split, (image, _) in found.items()}
+    labels = {split: arrays[label] for split, (_, label) in found.items() if label}
+    return images, labels, [name for pair in found.values() for name in pair if name]
+
+
+def _of_split(keys, split):
+    return [name for key in keys for name in (f"{key}_{split}", f"{split}_{key}")]
+
+
+def _first(names, wanted):
+    return next((names[name] for name in wanted if name in names), None)
+
+
+def _check_images(path, images):
+    """Returns uint8 images [N, H, W, C], and notes on what had to be done."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or min(images.shape) < 1:
+        first = images.ndim == 4 and images.shape[1] in (1, 3)
+        remedy = " Channels come last: image.transpose(0, 2, 3, 1)." if first else ""
+        raise errors.UserError(
+            f"{path}: image has shape {images.shape}. Expected [N, H, W] or [N, H, W, C] with 1 "
+            f"or 3 channels.{remedy}"
+        )
+    images, notes = _to_bytes(path, images)
+    if images.shape[-1] == 4:
+        return pixels.over_white(images), (*notes, f"{path}: {pixels.TRANSPARENT}")
+    return images, notes
+
+
+def _to_bytes(path, images):
+    if images.dtype.kind == "f":
+        return _from_floats(path, images)
+    if images.dtype == bool:
+        return images.astype(np.uint8) * 255, ()
+    if images.dtype == np.uint16 and images.max() > 255:
+        return pixels.from_sixteen_bits(images), (f"{path}: {pixels.SIXTEEN_BITS}",)
+    if images.dtype.kind not in "ui" or images.min() < 0 or images.max() > 255:
+        raise errors.UserError(
+            f"{path}: image has dtype {images.dtype} and values outside 0 to 255. Expected uint8, "
+            "uint16, or floats in [0, 1]."
+        )
+    return images.astype(np.uint8), ()
+
+
+def _from_floats(path, images):
+    low, high = np.fmin.reduce(images, None), np.fmax.reduce(images, None)
+    if not (np.isfinite(images).all() and low >= 0 and high <= 1):
+        remedy = "(image + 1) / 2" if -1 <= low < 0 and high <= 1 else "image / 255"
+        raise errors.UserError(
+            f"{path}: image has values that are NaN, infinite or outside [0, 1] (from "
+            f"{low:g} to {high:g}). Expected floats in [0, 1], or uint8: store {remedy}, "
+            "if that is what they mean."
+        )
+    grey = bool(((images != 0) & (images != 1)).any())
+    notes = (f"{path}: floats in [0, 1] were rounded to 8 bits",) if grey else ()
+    return np.round(images * 255).astype(np.uint8), notes
+
+
+def _check_labels(path, labels, images):
+    """Returns int32 labels of all rows, the names of the classes, and notes; or three times none.
+
+    Labels of only some of the splits are left out, with a note.
+    """
+    if not labels:
+        return None, None, ()
+    if labels.keys() != images.keys():
+        lacking = " and ".join(sorted(images.keys() - labels.keys()))
+        return None, None, (f"{path}: no labels of {lacking}: those of the others are left out",)
+    parts = [_flat(path, labels[split], len(images[split])) for split in images]
+    notes = ()
+    if any(label.ndim == 2 and label.shape[1] > 1 for label in labels.values()):
+        notes = (f"{path}: one-hot labels were read as classes",)
+    label = np.concatenate(parts)
+    if label.dtype.kind in "ui" and label.min() < 0:
+        raise errors.UserError(
+            f"{path}: label has values from {label.min()} to {label.max()}. Expected classes "
+            "numbered from 0, or names."
+        )
+    values, index = np.unique(label, return_inverse=True)
+    if len(values) == len(label):
+        raise errors.UserError(
+            f"{path}: label has another value for each of the {len(label):,} images. Expected "
+            "classes that images share."
+        )
+    names = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+    return index.astype(np.int32), names, notes
+
+
+def _flat(path, labels, count):
+    """Returns the labels of one split, [N]: whole numbers or words."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+        labels = labels.argmax(1)
+    if labels.shape != (count,) or labels.dtype.kind not in "uiUS":
+        raise errors.UserError(
+            f"{path}: label has shape {labels.shape} and dtype {labels.dtype}. Expected {count} "
+            "whole numbers from 0, words or one-hot rows, one for each image."
+        )
+    return labels
