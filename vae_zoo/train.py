@@ -77,6 +77,12 @@ def _define_flags():
         "a data set (--list_datasets), a folder of images, a zip or tar of one, a .npz or .npy",
         flag_values=FLAGS,
     )
+    flags.DEFINE_list(
+        "augment",
+        None,
+        "change training images at random: flip, shift, crop, colour (a list with commas)",
+        flag_values=FLAGS,
+    )
     flags.DEFINE_multi_string(
         "set",
         [],
@@ -207,7 +213,8 @@ def _dataset_settings():
     settings = {name: FLAGS[name].value for name in (*names, "image_size", "channels")}
     if (FLAGS.image_size or "").isdigit():
         settings["image_size"] = int(FLAGS.image_size)
-    return {"name": FLAGS.dataset, "skip_broken": FLAGS.skip_broken or None, **settings}
+    given = {"augment": FLAGS.augment or None, "skip_broken": FLAGS.skip_broken or None}
+    return {"name": FLAGS.dataset, **given, **settings}
 
 
 def _training_settings(recipe):

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from vae_zoo import errors
+from vae_zoo.datasets import augment as augmentations
 from vae_zoo.datasets import catalogue, sources, stored
 from vae_zoo.datasets.store import Store, parse_size
 
@@ -23,6 +24,7 @@ def load(
     crop=None,
     channels=None,
     binarization=None,
+    augment=(),
     data_dir=None,
     manual_dir=None,
     memory_budget_mb=2048,
@@ -44,6 +46,8 @@ def load(
         binarization: "static" (the images are binary), "dynamic" (a grey value is the probability
             of ink, drawn anew each step), "threshold" (ink from one half on) or "none" (8-bit
             values); None is what suits the data.
+        augment: how training images are changed at random: "flip" (left to right), "shift", "crop"
+            and "colour"; validation and test images never are.
         data_dir: prepared TFDS data; None is TFDS_DATA_DIR, or ~/tensorflow_datasets.
         manual_dir: files downloaded by hand, for TFDS to prepare.
         memory_budget_mb: images beyond this are kept in a file instead of memory.
@@ -55,13 +59,13 @@ def load(
         UserError: for data that is not there or broken, or arguments that make no sense.
     """
     _check_arguments(batch_size, crop, binarization, channels)
-    size = parse_size(image_size)
+    size, changes = parse_size(image_size), augmentations.check(augment)
     source = sources.open_source(name, data_dir, manual_dir, skip_broken)
     store = Store(source, size, crop, channels, memory_budget_mb, cache_dir)
     if batch_size is None:
         batch_size, fitted = _fitting_batch(source, default_batch_size)
         store.notes.extend(fitted)
-    return Splits(source, store, batch_size, seed, binarization)
+    return Splits(source, store, batch_size, seed, binarization, changes)
 
 
 class Splits:
@@ -79,9 +83,10 @@ class Splits:
         batch_size, seed, steps_per_epoch: of the batches.
         factor_names, factor_sizes: of the known factors, or None.
         num_skipped: broken files that were left out.
+        augment: names of how training images are changed.
     """
 
-    def __init__(self, source, store, batch_size, seed, binarization=None):
+    def __init__(self, source, store, batch_size, seed, binarization=None, augment=()):
         self.name, self.batch_size, self.seed = source.name, batch_size, seed
         self._source, self._store = source, store
         self.num_train, self.num_validation, self.num_test = (
@@ -100,6 +105,12 @@ class Splits:
         self.num_classes = len(source.label_names) if labelled else None
         self.factor_names, self.factor_sizes = source.factor_names, source.factor_sizes
         self.binarization = self._policy(binarization)
+        self.augment = augment
+        if "colour" in augment and self.binarization == "static":
+            raise errors.UserError(
+                f"--augment=colour: the images of {self.name} are binary. Expected flip, shift or "
+                "crop."
+            )
         grey = self.binarization == "none"
         self.likelihood = "discretized_logistic" if grey else "bernoulli"
         self.notes = [*source.notes, *store.notes, *filter(None, [source.spec.note])]
@@ -183,7 +194,7 @@ class Splits:
         return batches.with_options(options).prefetch(4)
 
     def _train_batch(self, step):
-        """Returns batch `step`: a permutation of each epoch, the binarisation of each step."""
+        """Returns batch `step`: a permutation of each epoch, changes and ink of each step."""
         import tensorflow as tf
 
         epoch, place = step // self.steps_per_epoch, step % self.steps_per_epoch
@@ -193,6 +204,9 @@ class Splits:
             self.num_train - 1,
         )
         image, label = self._gather("train", index)
+        if self.augment:
+            image.set_shape((self.batch_size, *self.image_shape))
+            image = augmentations.apply(self.augment, image, self.seed, step)
         if self.binarization == "dynamic":
             image = self._drawn(image, tf.stack([tf.constant(self.seed, tf.int64), step]))
         else:
