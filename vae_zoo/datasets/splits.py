@@ -6,7 +6,7 @@ import numpy as np
 
 from vae_zoo import errors
 from vae_zoo.datasets import augment as augmentations
-from vae_zoo.datasets import catalogue, sources, stored
+from vae_zoo.datasets import catalogue, policies, sources, stored
 from vae_zoo.datasets.store import Store, parse_size
 
 _COPIED = 2**28  # bytes of images that TensorFlow may hold a second time
@@ -104,7 +104,9 @@ class Splits:
         self.label_names = list(source.label_names) if labelled else None
         self.num_classes = len(source.label_names) if labelled else None
         self.factor_names, self.factor_sizes = source.factor_names, source.factor_sizes
-        self.binarization = self._policy(binarization)
+        self.binarization = policies.choose(
+            self.raw("train"), self.name, binarization, source.spec.binarization
+        )
         self.augment = augment
         if "colour" in augment and self.binarization == "static":
             raise errors.UserError(
@@ -204,32 +206,15 @@ class Splits:
             self.num_train - 1,
         )
         image, label = self._gather("train", index)
+        image.set_shape((self.batch_size, *self.image_shape))
         if self.augment:
-            image.set_shape((self.batch_size, *self.image_shape))
             image = augmentations.apply(self.augment, image, self.seed, step)
         if self.binarization == "dynamic":
-            image = self._drawn(image, tf.stack([tf.constant(self.seed, tf.int64), step]))
+            key = tf.stack([tf.constant(self.seed, tf.int64), step])
+            image = policies.drawn(image, key)
         else:
-            image = self._deterministic(image)
-        image.set_shape((self.batch_size, *self.image_shape))
+            image = policies.deterministic(image, self.binarization)
         return {"image": image} if label is None else {"image": image, "label": label}
-
-    def _drawn(self, image, key):
-        """Returns ink with probability image / 255, to within 2^-16: four pixels a random word.
-
-        Black and white are certain.
-        """
-        import tensorflow as tf
-
-        pixels = self.batch_size * int(np.prod(self.image_shape))
-        words = tf.random.stateless_uniform(
-            [-(-pixels // 4)], key, None, None, tf.uint64, alg="philox"
-        )
-        # Even numbers: all of them lie below the threshold of white, which is 65535.
-        words = tf.bitwise.bitwise_and(words, tf.constant(0xFFFEFFFEFFFEFFFE, tf.uint64))
-        draw = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:pixels]
-        threshold = tf.cast(image, tf.uint16) * 257
-        return tf.cast(tf.reshape(draw, tf.shape(image)) < threshold, tf.float32)
 
     def _gather(self, split, index):
         import tensorflow as tf
@@ -280,45 +265,8 @@ class Splits:
         """Returns images under the policy, a drawn binarisation being a function of the row."""
         image = self.raw(split)[rows]
         if self.binarization != "dynamic":
-            return self._deterministic(image)
-        image = image.astype(np.float32)
-        for i, row in enumerate(rows):
-            counter = [0, 0, int(row), _NUMBERS[split]]
-            bits = np.random.Philox(key=self.seed % 2**64, counter=counter)
-            draw = np.random.Generator(bits).random(image.shape[1:], dtype=np.float32)
-            image[i] = draw * 255.0 < image[i]
-        return image
-
-    def _deterministic(self, image):
-        """Returns 8-bit values as floats: in [0, 1], or binary above one half."""
-        if self.binarization == "none":
-            return _to_float(image) / 255
-        return _to_float(image > 127)
-
-    def _policy(self, wanted):
-        raw = self.raw("train")[:1000]
-        binary = bool(np.isin(raw, (0, 255)).all())
-        own = self._source.spec.binarization or ("static" if binary else "none")
-        policy = wanted or own
-        if policy == "static" and not binary:
-            raise errors.UserError(
-                f"binarization=static: the images of {self.name} have grey values. Expected "
-                "dynamic, threshold or none."
-            )
-        if policy != "static" and binary and policy != "threshold":
-            raise errors.UserError(
-                f"binarization={policy}: the images of {self.name} are binary already. "
-                "Expected static."
-            )
-        return policy
-
-
-def _to_float(image):
-    if isinstance(image, np.ndarray):
-        return image.astype(np.float32)
-    import tensorflow as tf
-
-    return tf.cast(image, tf.float32)
+            return policies.deterministic(image, self.binarization)
+        return policies.drawn_by_row(image, rows, self.seed, _NUMBERS[split])
 
 
 def _fitting_batch(source, default):
