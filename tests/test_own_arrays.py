@@ -20,6 +20,11 @@ def test_usual_names_are_understood_and_said(image, label, npz):
     assert any(f"took {image}, {label}" in note for note in splits.notes)
 
 
+def test_other_arrays_of_a_file_are_not_read(npz):
+    path = npz(imgs=IMAGES, metadata=np.array({"title": "pickled"}))
+    assert datasets.load(path, batch_size=8).num_train == 32
+
+
 def test_splits_of_a_file_are_kept(npz):
     path = npz(x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:12] // 2, y_test=LABELS[:12])
     splits = datasets.load(path, batch_size=8)

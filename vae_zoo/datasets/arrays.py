@@ -24,8 +24,7 @@ def open_arrays(path):
     Raises:
         UserError: where it cannot be read, or its arrays are no images or labels.
     """
-    arrays = _read(path)
-    images, labels, taken = _by_split(path, arrays)
+    images, labels, taken = _read(path)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
     checked = {}
     for split, array in images.items():
@@ -54,14 +53,17 @@ def open_arrays(path):
 
 
 def _read(path):
+    """Returns split -> images, split -> labels, and the names of the arrays that they are."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise errors.UserError(f"--dataset={path}: no regular file. Expected a file of arrays.")
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            return {"image": content}
+            return {"train": content}, {}, ["image"]
         with content as file:
-            return {name: file[name] for name in file.files}
+            found = _choose(path, file.files)  # the other arrays are not read
+            images = {split: file[image] for split, (image, _) in found.items()}
+            labels = {split: file[label] for split, (_, label) in found.items() if label}
     except FileNotFoundError:
         raise errors.UserError(f"--dataset={path}: no such file.") from None
     except (errors.UserError, MemoryError):
@@ -72,29 +74,23 @@ def _read(path):
             f"({type(error).__name__}). Expected a .npz file of plain arrays: "
             "np.savez(path, image=images, label=labels)."
         ) from error
-
-
-def _by_split(path, arrays):
-    """Returns split -> images, split -> labels, and the names of the arrays taken."""
-    lower = {name.lower(): name for name in arrays}
-    whole = _first(lower, _IMAGES)
-    if whole:
-        found = {"train": (whole, _first(lower, _LABELS))}
-    else:
-        found = {}
-        for alias, split in stored.ALIASES.items():
-            image = _first(lower, _of_split(_IMAGES, alias))
-            if image:
-                found[split] = (image, _first(lower, _of_split(_LABELS, alias)))
-    if "train" not in found:
-        have = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise errors.UserError(
-            f"{path} has no array `image` (it has {have or 'none'}). {_EXPECTED}."
-        )
-    found = {split: found[split] for split in stored.SPLITS if split in found}
-    images = {split: arrays[image] for split, (image, _) in found.items()}
-    labels = {split: arrays[label] for split, (_, label) in found.items() if label}
     return images, labels, [name for pair in found.values() for name in pair if name]
+
+
+def _choose(path, names):
+    """Returns split -> (name of the images, name of the labels or None)."""
+    lower = {name.lower(): name for name in names}
+    whole = _first(lower, _IMAGES)
+    found = {"train": (whole, _first(lower, _LABELS))} if whole else {}
+    for alias, split in stored.ALIASES.items():
+        image = None if whole else _first(lower, _of_split(_IMAGES, alias))
+        if image:
+            found[split] = (image, _first(lower, _of_split(_LABELS, alias)))
+    if "train" not in found:
+        raise errors.UserError(
+            f"{path} has no array `image` (it has {', '.join(names) or 'none'}). {_EXPECTED}."
+        )
+    return {split: found[split] for split in stored.SPLITS if split in found}
 
 
 def _of_split(keys, split):
