@@ -60,6 +60,14 @@ def test_sixteen_bits_are_scaled_and_it_is_said(npz):
     assert any("16-bit values were scaled" in note for note in splits.notes)
 
 
+def test_all_splits_are_scaled_alike(npz):
+    wide = IMAGES.astype(np.uint16) * 257
+    splits = datasets.load(npz(x_train=wide, x_test=np.minimum(wide, 200)), batch_size=8)
+    assert splits.raw("test").max() == 1
+    with pytest.raises(vae_zoo.UserError, match="one shape and one dtype"):
+        datasets.load(npz(x_train=wide, x_test=IMAGES), batch_size=8)
+
+
 def test_transparent_arrays_lie_over_white(npz):
     image = np.zeros((20, 4, 4, 4), np.uint8)
     image[:, :2, :, 0], image[:, :2, :, 3] = 200, 255

@@ -26,18 +26,15 @@ def open_arrays(path):
     """
     images, labels, taken = _read(path)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
-    checked = {}
-    for split, array in images.items():
-        checked[split], said = _check_images(path, array)
-        notes += [note for note in said if note not in notes]
-    shapes = {array.shape[1:] for array in checked.values()}
-    if len(shapes) > 1:
+    kinds = {f"{array.dtype}{list(array.shape[1:])}" for array in images.values()}
+    if len(kinds) > 1:
         raise errors.UserError(
-            f"{path} has splits of images of {' and '.join(map(str, sorted(shapes)))}. "
-            "Expected one shape."
+            f"{path} has splits of images of {' and '.join(sorted(kinds))}. Expected one shape "
+            "and one dtype."
         )
-    pixel = np.concatenate(list(checked.values())) if len(checked) > 1 else checked["train"]
-    label, names, said = _check_labels(path, labels, checked)
+    whole = images["train"] if len(images) == 1 else np.concatenate(list(images.values()))
+    pixel, done = _check_images(path, whole)
+    label, names, said = _check_labels(path, labels, images)
     return stored.from_rows(
         str(path),
         len(pixel),
@@ -46,8 +43,8 @@ def open_arrays(path):
         ),
         label,
         names,
-        stored.consecutive({split: len(part) for split, part in checked.items()}),
-        notes=[*notes, *said],
+        stored.consecutive({split: len(part) for split, part in images.items()}),
+        notes=[*notes, *done, *said],
         identity=f"{path.resolve()}-{path.stat().st_mtime_ns}",
     )
 

@@ -102,7 +102,7 @@ def _labelled(root, splits):
         return {split: [(path, 0) for path, _ in rows] for split, rows in splits.items()}, None
     if depths != {2}:
         raise errors.UserError(
-            f"{root} has images at different depths, next to folders of images. {_LAYOUTS}."
+            f"{root} has images at different depths, or too deep. {_LAYOUTS}."
         )
     names = sorted({below[0] for rows in splits.values() for _, below in rows})
     number = {name: i for i, name in enumerate(names)}

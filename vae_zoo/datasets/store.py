@@ -68,9 +68,14 @@ class Store:
             for image in chunk:
                 array[start] = self._fitted(image)
                 start += 1
-        if self._source.spec.binarization == "static" or array[:1000].max(initial=0) <= 1:
+        static = self._source.spec.binarization == "static"
+        if static or (array[:1000].max(initial=0) <= 1 and self._is_binary(split)):
             np.multiply(array, 255, out=array, where=array == 1)
         return array
+
+    def _is_binary(self, split):
+        """Returns whether ones are ink: the training images decide for the other splits."""
+        return split == "train" or bool(np.isin(self.raw("train")[:1000], (0, 255)).all())
 
     def _check_one_size(self):
         sizes = {shape[:2] for shape in self._source.shapes or ()}
