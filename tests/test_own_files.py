@@ -35,14 +35,17 @@ def bad_arrays():
         "infinite": ({"image": spoilt[np.inf]}, "NaN, infinite or outside"),
         "negative": ({"image": spoilt[-0.1]}, "from -0.1"),
         "above one": ({"image": spoilt[1.5]}, "to 1.5"),
-        "16 bits": ({"image": (image * 60000).astype(np.uint16)}, "uint16"),
+        "17 bits": ({"image": (image * 90000).astype(np.int32)}, "int32"),
+        "-1 to 1": ({"image": image * 2 - 1}, r"store \(image \+ 1\) / 2"),
+        "channels first": ({"image": np.stack([image] * 3, 1)}, "transpose"),
         "complex": ({"image": image.astype(np.complex64)}, "complex64"),
         "rank 2": ({"image": image.reshape(40, -1)}, r"\(40, 36\)"),
         "rank 5": ({"image": image[..., None, None]}, r"\(40, 6, 6, 1, 1\)"),
         "2 channels": ({"image": np.stack([image, image], -1)}, "1 or 3 channels"),
         "no images": ({"image": image[:0]}, r"\(0, 6, 6, 1\)"),
         "few images": ({"image": image[:9]}, "at least 10"),
-        "another name": ({"images": image}, "no array `image`.*has images"),
+        "another name": ({"pictures": image}, "no array `image`.*has pictures"),
+        "no training images": ({"x_test": image}, "no array `image`.*x_test"),
         "pickled": ({"image": np.array([{}] * 20, object)}, "pickled"),
         "fewer labels": ({"image": image, "label": np.arange(9)}, "label has shape"),
         "negative labels": ({"image": image, "label": np.arange(40) - 1}, "from 0"),
@@ -115,5 +118,5 @@ def test_bad_folders_are_refused(grey, tmp_path):
     with pytest.raises(vae_zoo.UserError, match="007.png is not an image"):
         datasets.load(str(tmp_path / "broken"), batch_size=4).raw("train")
     save_images(tmp_path / "mixed", [image[: 8 + i % 2] for i, image in enumerate(grey["image"])])
-    with pytest.raises(vae_zoo.UserError, match="Expected one size: give --image_size"):
+    with pytest.raises(vae_zoo.UserError, match="one size: give.* such as --image_size=8"):
         datasets.load(str(tmp_path / "mixed"), batch_size=4).raw("train")

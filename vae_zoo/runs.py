@@ -128,7 +128,7 @@ def load_splits(directory, **overrides):
     settings = {**config["dataset"], **{k: v for k, v in overrides.items() if v is not None}}
     name = settings.pop("name")
     if name != config["dataset"]["name"]:
-        settings.update(binarization=None, crop=None)
+        settings.update(binarization=None, crop=None, augment=None)
     splits = datasets.load(name, seed=config["training"]["seed"], **settings)
     shape = tuple(config["arguments"]["image_shape"])
     if tuple(splits.image_shape) != shape:

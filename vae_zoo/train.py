@@ -18,6 +18,7 @@ _STRINGS = {
     "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
     "data_dir": "prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
     "manual_dir": "files that were downloaded by hand, for TFDS to prepare",
+    "image_size": "resize images to this many pixels a side, or to HxW, such as 218x178",
     "binarization": "static, dynamic, threshold or none (default: the data set's own)",
 }
 # None: what the recipe of the model on the data set says.
@@ -30,8 +31,8 @@ _NUMBERS = {
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
     "max_minutes": (float, None, "stop after so many minutes of training"),
     "seed": (int, 0, "of weights, data order and noise"),
-    "image_size": (int, None, "resize images to this many pixels a side"),
     "crop": (int, None, "cut this many pixels a side out of the centre first"),
+    "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
     "memory_budget_mb": (int, 2048, "images beyond this are read from a file on disk"),
     "report_images": (int, 1000, "test images of the report, at most"),
     "report_samples": (int, 200, "importance samples for each of them"),
@@ -54,6 +55,7 @@ _SWITCHES = {
     "resume": "expect a run in --output_dir (the same command goes on by itself)",
     "overwrite": "delete the run that lies in --output_dir",
     "bce": "train a Bernoulli cross-entropy on grey values: no likelihood, reported as BCE",
+    "skip_broken": "leave out image files that cannot be read, and count them",
     "list_models": "list the models and stop",
     "list_datasets": "list the data sets and stop",
 }
@@ -72,7 +74,13 @@ def _define_flags():
     flags.DEFINE_string(
         "dataset",
         "digits",
-        "a data set (--list_datasets), a folder of images, or a .npz file",
+        "a data set (--list_datasets), a folder of images, a zip or tar of one, a .npz or .npy",
+        flag_values=FLAGS,
+    )
+    flags.DEFINE_list(
+        "augment",
+        None,
+        "change training images at random: flip, shift, crop, colour (a list with commas)",
         flag_values=FLAGS,
     )
     flags.DEFINE_multi_string(
@@ -99,8 +107,9 @@ def train():
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
-    dataset = _dataset_settings(recipe)
-    splits = datasets.load(seed=FLAGS.seed, **dataset)
+    dataset = _dataset_settings()
+    splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
+    dataset["batch_size"] = splits.batch_size
     for note in splits.notes:
         print(f"note: {note}")
 
@@ -150,8 +159,8 @@ def list_datasets():
     rows = [("name", "what it is", "binarization")]
     rows += [(name, spec.idea, spec.binarization) for name, spec in datasets.DATASETS.items()]
     return cli.table(rows) + (
-        "\nalso any other image data set of tensorflow-datasets, a folder of images, or a .npz "
-        "file with `image` and optional `label`"
+        "\nalso any other image data set of tensorflow-datasets, a folder of images "
+        "(class/image, split/class/image), a zip or tar of one, a .npz or .npy file"
     )
 
 
@@ -199,10 +208,13 @@ def _check_numbers():
         raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
 
 
-def _dataset_settings(recipe):
-    names = ("image_size", "crop", "binarization", "data_dir", "manual_dir", "memory_budget_mb")
-    settings = {name: FLAGS[name].value for name in names}
-    return {"name": FLAGS.dataset, "batch_size": FLAGS.batch_size or recipe.batch_size, **settings}
+def _dataset_settings():
+    names = ("batch_size", "crop", "binarization", "data_dir", "manual_dir", "memory_budget_mb")
+    settings = {name: FLAGS[name].value for name in (*names, "image_size", "channels")}
+    if (FLAGS.image_size or "").isdigit():
+        settings["image_size"] = int(FLAGS.image_size)
+    given = {"augment": FLAGS.augment or None, "skip_broken": FLAGS.skip_broken or None}
+    return {"name": FLAGS.dataset, **given, **settings}
 
 
 def _training_settings(recipe):

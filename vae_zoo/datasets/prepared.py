@@ -76,9 +76,8 @@ def _builder(name, spec, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        raise errors.unknown(
-            "data set", name, [*catalogue.DATASETS, *tfds.list_builders()]
-        ) from None
+        known = errors.unknown("data set", name, [*catalogue.DATASETS, *tfds.list_builders()])
+        raise errors.UserError(f"--dataset={name}: no such folder or file. {known}") from None
     except (ValueError, KeyError, AssertionError) as error:  # the last one: of a version
         reason = str(error).splitlines()[0].rpartition('": ')[2].rstrip(".")
         raise errors.UserError(

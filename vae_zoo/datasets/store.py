@@ -1,0 +1,179 @@
+"""The images of a data set as they are kept: cut, resized, uint8, in memory or in a file."""
+
+import hashlib
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+from vae_zoo import errors
+from vae_zoo.datasets import folders
+
+_LARGEST = 4096  # pixels a side
+
+
+class Store:
+    """The images of each split as one uint8 array, in memory or in a file."""
+
+    def __init__(self, source, size, crop, channels, memory_budget_mb, cache_dir):
+        self._source, self._crop = source, crop
+        self._size = size or parse_size(source.spec.image_size)
+        self._channels = channels or source.channels
+        self._check_one_size()
+        self._cache_dir = pathlib.Path(cache_dir or _user_cache())
+        self._arrays, self.notes = {}, []
+        self._shape = self._first().shape
+        pixels = sum(part.count for part in source.parts.values()) * int(np.prod(self._shape))
+        self._in_memory = pixels <= memory_budget_mb * 2**20
+        if not self._in_memory:
+            self.notes.append(
+                f"{pixels / 2**20:,.0f} MB of images are more than the budget of "
+                f"{memory_budget_mb} MB: kept in {self._cache_dir}"
+            )
+
+    def raw(self, split):
+        """Returns the images of a split, uint8 [N, H, W, C]."""
+        if split not in self._arrays:
+            self._arrays[split] = (self._read if self._in_memory else self._mapped)(split)
+        return self._arrays[split]
+
+    def _read(self, split):
+        array = np.empty((self._source.parts[split].count, *self._shape), np.uint8)
+        return self._fill(split, array)
+
+    def _mapped(self, split):
+        """Returns the memory-mapped file of a split, written at the first time."""
+        words = f"{self._source.identity} {self._size} {self._crop} {self._channels} {split}"
+        path = self._cache_dir / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(suffix=".npy", dir=path.parent)
+            os.close(handle)
+            try:
+                shape = (self._source.parts[split].count, *self._shape)
+                array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+                _reserve(partial)
+                self._fill(split, array).flush()
+                os.replace(partial, path)
+            finally:
+                if os.path.exists(partial):
+                    os.unlink(partial)
+        return np.load(path, mmap_mode="r")
+
+    def _fill(self, split, array):
+        start = 0
+        for chunk in self._source.parts[split].chunks():
+            for image in chunk:
+                array[start] = self._fitted(image)
+                start += 1
+        static = self._source.spec.binarization == "static"
+        if static or (array[:1000].max(initial=0) <= 1 and self._is_binary(split)):
+            np.multiply(array, 255, out=array, where=array == 1)
+        return array
+
+    def _is_binary(self, split):
+        """Returns whether ones are ink: the training images decide for the other splits."""
+        return split == "train" or bool(np.isin(self.raw("train")[:1000], (0, 255)).all())
+
+    def _check_one_size(self):
+        sizes = {shape[:2] for shape in self._source.shapes or ()}
+        if len(sizes) > 1 and not self._size and not self._crop:
+            low, high = min(sizes), max(sizes)
+            side = folders.suggested_size(self._source.shapes)
+            raise errors.UserError(
+                f"{self._source.name} has images of {len(sizes):,} sizes, such as {low[0]} x "
+                f"{low[1]} and {high[0]} x {high[1]}. Expected one size: give --image_size, such "
+                f"as --image_size={side}."
+            )
+
+    def _first(self):
+        chunk = next(iter(self._source.parts["train"].chunks()))
+        height, width = chunk.shape[1:3]
+        if self._size and not self._crop and self._part(height, width) != (height, width):
+            what = "square" if self._size[0] == self._size[1] else "part of that shape"
+            self.notes.append(
+                f"images of {height} x {width} are cut to their central {what} "
+                "before they are resized; --crop sets another cut"
+            )
+        self._shape = None
+        return self._fitted(chunk[0])
+
+    def _part(self, height, width):
+        """Returns how many rows and columns of an image have the shape that was asked for."""
+        scale = min(height / self._size[0], width / self._size[1])
+        return tuple(max(1, round(scale * side)) for side in self._size)
+
+    def _fitted(self, image):
+        """Returns an image cut, grey or inverted as asked, and resized."""
+        image = self._cut(image)
+        if self._source.spec.invert:
+            image = 255 - image
+        if self._size and image.shape[:2] != self._size:
+            plain = image[..., 0] if image.shape[-1] == 1 else image
+            height, width = self._size
+            plain = Image.fromarray(plain).resize((width, height), Image.Resampling.BICUBIC)
+            image = np.asarray(plain).reshape(height, width, -1)
+        if self._shape is not None and image.shape != self._shape:
+            raise errors.UserError(
+                f"{self._source.name} has images of {image.shape} and of {self._shape}. "
+                "Expected one size: give --image_size (and --channels=1 or 3)."
+            )
+        return image
+
+    def _cut(self, image):
+        """Returns the part of an image that was asked for, in grey or colour as asked."""
+        if self._crop:
+            image = _central(image, (self._crop, self._crop), self._source.name)
+        elif self._size:
+            image = _central(image, self._part(*image.shape[:2]), self._source.name)
+        channels = self._channels or (1 if self._source.spec.grey else image.shape[-1])
+        if channels == 1 and image.shape[-1] == 3:
+            return np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis]
+        return np.repeat(image, 3, axis=-1) if channels > image.shape[-1] else image
+
+
+def parse_size(size):
+    """Returns (height, width), or None.
+
+    Args:
+        size: a side, (H, W), "side", "HxW" or None.
+
+    Raises:
+        UserError: for anything else, and sides beyond 4,096 pixels.
+    """
+    if size is None:
+        return None
+    words = size.lower().split("x") if isinstance(size, str) else np.atleast_1d(size).tolist()
+    sides = [int(word) for word in words if str(word).isdecimal()]
+    if len(sides) != len(words):
+        sides = []
+    if len(sides) not in (1, 2) or not all(1 <= side <= _LARGEST for side in sides):
+        raise errors.UserError(
+            f"--image_size={size}: expected pixels a side, such as 64, or height x width, such as "
+            f"218x178: from 1 to {_LARGEST}."
+        )
+    return sides[0], sides[-1]
+
+
+def _central(image, cut, name):
+    """Returns the central rows and columns of an image; cut: how many of each."""
+    height, width = image.shape[:2]
+    if cut[0] > height or cut[1] > width:
+        raise errors.UserError(
+            f"crop={cut[0]}: images of {name} are {height} x {width}. Expected at most "
+            f"{min(height, width)}."
+        )
+    top, left = (height - cut[0]) // 2, (width - cut[1]) // 2
+    return image[top : top + cut[0], left : left + cut[1]]
+
+
+def _reserve(path):
+    """Takes the space of a sparse file: on a full disk, writing to its map kills the process."""
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+
+
+def _user_cache():
+    return os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "vae_zoo")
