@@ -71,7 +71,8 @@ def export_model(
 
     Raises:
         UserError: for an unknown format, an output that is not an export or holds more than this
-            one would renew, a model without signatures.
+            one would renew, a model without signatures, a file that is further from Keras than
+            export.verify allows.
     """
     signatures.check_model(model)
     output_dir = pathlib.Path(output_dir)
@@ -89,6 +90,7 @@ def export_model(
             options |= {"quantize": quantize, "label_names": label_names}
             manifest["tflite"] = _write_tflite(model, staging, name, options, splits)
         _record(model, staging / RECORDED, max_batch_size)
+        _check_agreement(staging, manifest)
         guide.write(staging / "README.md", manifest)
         runs.write_json(staging / MANIFEST, manifest)
     return manifest
@@ -256,6 +258,22 @@ def _record(model, path, max_batch_size):
         arrays |= {f"{name}/input/{key}": value for key, value in inputs.items()}
         arrays |= {f"{name}/output/{key}": value for key, value in outputs.items()}
     np.savez_compressed(path, **arrays)
+
+
+def _check_agreement(staging, manifest):
+    """Raises a UserError for a file that is further from Keras than export.verify allows."""
+    from export import checks  # it reads what this module writes
+
+    allowed = agreement.Tolerance(**manifest["tolerance"])
+    written = checks.Export(staging, manifest, read_recorded(staging), allowed)
+    for path, check in checks.agreement_of(written):
+        try:
+            check()
+        except checks.Failed as reason:
+            raise errors.UserError(
+                f"{path} does not give what Keras gives: {reason}. Nothing was exported. Leave "
+                "this format out (--formats, --quantize), or train the model anew."
+            ) from reason
 
 
 @contextlib.contextmanager

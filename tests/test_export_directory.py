@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 import export
@@ -155,6 +156,36 @@ def test_a_second_export_is_the_next_version_and_a_failed_one_nothing(tiny, tmp_
         saved_model.export_saved_model(tiny("vae"), directory / "saved_model/vae", version=2)
 
 
+class Overflowing(vae_zoo.VAE):
+    """Its images come of log(1 + exp(x)), which LiteRT computes as it stands here."""
+
+    def likelihood(self, z, label=None):
+        likelihood = super().likelihood(z, label)
+        likelihood.mean = lambda: self.squashed(likelihood.distribution.logits)
+        return likelihood
+
+    def squashed(self, logits):
+        return tf.nn.softplus(1000 * logits) - tf.nn.softplus(1000 * logits - 1)
+
+
+@pytest.mark.parametrize("formats", [("saved_model", "tflite"), ("tflite",)])
+def test_a_file_that_is_far_from_keras_is_no_export(formats, tiny, tmp_path):
+    options = {"formats": formats, "name": "vae", "quantize": ()}
+    export_again(tiny, tmp_path / "export", **options)
+    before = tree(tmp_path / "export")
+    model = Overflowing((28, 28, 1), 3, hidden=(16,))
+    with pytest.raises(vae_zoo.UserError, match="tflite/vae-float32.tflite does not give"):
+        export.export_model(model, tmp_path / "export", **options)
+    assert tree(tmp_path / "export") == before
+
+
+def test_a_quantised_file_below_its_limit_is_no_export(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(tflite.LEAST_PSNR_DB, "int8", 1000.0)
+    with pytest.raises(vae_zoo.UserError, match="vae-int8.tflite .* PSNR of .* Leave this format"):
+        export_again(tiny, tmp_path / "export", formats=("tflite",), quantize=("int8",))
+    assert not (tmp_path / "export").exists()
+
+
 def mistakes(run, exported, directory):
     """Flags of the command that nothing can come of, and what the one line must say."""
     (directory / "foreign").mkdir()
@@ -204,8 +235,6 @@ def test_mistakes_get_one_line_and_leave_nothing(trained, exported, tmp_path, on
 
 
 def test_a_full_disk_gets_one_line(trained, tmp_path, one_line, monkeypatch):
-    import tensorflow as tf
-
     from export import __main__ as main
 
     def full(*args, **kwargs):
