@@ -71,7 +71,8 @@ def _summary(manifest):
         f"Images of {shape}, values in [0, 1]. `sample` takes a row of seed for each image: the "
         "same row\ngives the same image from the server, the TFLite files and Keras.\n\n"
         "Check it: `python -m export.verify --export_dir=.`\n\n"
-        "Inputs, of one row or more; what lies outside gives an image that means nothing:\n\n"
+        "Inputs, of one row or more, as many of each. A server refuses a label that lies outside;\n"
+        "a TFLite file cannot, and gives an image that means nothing, as any other value does:\n\n"
         + "".join(f"* `{key}`: {values}\n" for key, values in manifest["inputs"].items())
     )
 

@@ -44,7 +44,8 @@ def export_saved_model(model, directory, *, version=None, max_batch_size=MAX_BAT
             f"{next_version(directory)}."
         )
     with beside(place) as written:
-        write_archive(found.values(), written)
+        checked = [signatures.checked(each, model.num_classes) for each in found.values()]
+        write_archive(checked, written)
         serving.write_warmup(written, directory.name, model, found, max_batch_size)
     return place
 
