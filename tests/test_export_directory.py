@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from conftest import ROOT
 
 import export
 import vae_zoo
-from export import agreement, bundle, flatbuffer, nats, saved_model, serving, tflite
+from export import agreement, bundle, flatbuffer, nats, saved_model, serving, staging, tflite
 
 
 def export_again(tiny, directory, **arguments):
@@ -48,6 +49,8 @@ def test_metadata_names_the_classes(exported):
     metadata = json.loads(flatbuffer.read_metadata(path, tflite.METADATA))
     assert metadata["label_names"] == [str(digit) for digit in range(10)]
     assert metadata["latent_size"] == 4
+    assert bundle.read_manifest(exported)["label_names"] == metadata["label_names"]
+    assert "0 is 0, 1 is 1, 2 is 2" in (exported / "README.md").read_text()
 
 
 def test_readme_has_a_curl_line_of_the_right_shape_for_each_signature(exported):
@@ -184,6 +187,43 @@ def test_a_quantised_file_below_its_limit_is_no_export(tiny, tmp_path, monkeypat
     with pytest.raises(vae_zoo.UserError, match="vae-int8.tflite .* PSNR of .* Leave this format"):
         export_again(tiny, tmp_path / "export", formats=("tflite",), quantize=("int8",))
     assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize(
+    "packages, flag, words",
+    [
+        (["ai_edge_litert"], [], "ai-edge-litert .*'vae_zoo.export.', or take --formats=saved_mod"),
+        (["tensorflow_serving"], ["--formats=saved_model"], "-serving-api .*'vae_zoo.serving.'.$"),
+        (["ai_edge_quantizer", "tensorflow_serving"], [], "pip install 'vae_zoo.serving,export.'"),
+    ],
+)
+def test_missing_extras_are_told_before_tensorflow_is_imported(
+    packages, flag, words, command, trained, tmp_path
+):
+    hidden = ["tensorflow", *packages]
+    program = f"import sys; sys.modules.update(dict.fromkeys({hidden}))"
+    (tmp_path / "sitecustomize.py").write_text(program)
+    paths = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    given = [f"--run={trained}", f"--output_dir={tmp_path / 'new'}", *flag]
+    done = command("export", *given, env=paths)
+    assert done.returncode == 2 and re.search(words, done.stderr.strip()), done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+def test_saved_model_alone_needs_nothing_of_tflite(tiny, tmp_path, monkeypatch):
+    for package in ("ai_edge_litert", "ai_edge_quantizer"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert export_again(tiny, tmp_path / "export")["saved_model"]["version"] == 1
+
+
+def test_what_a_killed_export_left_is_removed_and_what_runs_is_kept(tmp_path):
+    killed = tmp_path / ".export-killed"
+    (killed / "tflite").mkdir(parents=True)
+    with staging.folder(tmp_path, ".export-") as running:
+        assert not killed.exists()
+        with staging.folder(tmp_path, ".export-") as other:
+            assert running.is_dir() and other.is_dir()
+    assert not list(tmp_path.iterdir())
 
 
 def mistakes(run, exported, directory):
