@@ -62,6 +62,15 @@ def read(export_dir):
     """
     directory = pathlib.Path(export_dir)
     manifest = bundle.read_manifest(directory)
+    try:
+        return _read(directory, manifest)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise errors.UserError(
+            f"{directory / bundle.MANIFEST} cannot be read ({error!r}): export again."
+        ) from error
+
+
+def _read(directory, manifest):
     allowed = agreement.Tolerance(**manifest["tolerance"])
     export = Export(directory, manifest, bundle.read_recorded(directory), allowed)
     if "saved_model" in manifest and not (export.version_dir / "saved_model.pb").is_file():

@@ -15,7 +15,17 @@ from conftest import ROOT
 
 import export
 import vae_zoo
-from export import agreement, bundle, flatbuffer, nats, saved_model, serving, staging, tflite
+from export import (
+    agreement,
+    bundle,
+    flatbuffer,
+    nats,
+    quality,
+    saved_model,
+    serving,
+    staging,
+    tflite,
+)
 
 
 def export_again(tiny, directory, **arguments):
@@ -224,6 +234,12 @@ def test_what_a_killed_export_left_is_removed_and_what_runs_is_kept(tmp_path):
         with staging.folder(tmp_path, ".export-") as other:
             assert running.is_dir() and other.is_dir()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_run_is_no_export(tmp_path):
+    (tmp_path / "vae-int8.tflite").write_bytes(b"TFL3")
+    with pytest.raises(vae_zoo.UserError, match="vae-int8.tflite cannot be run .* of --quantize"):
+        quality._runners(tmp_path / "vae-int8.tflite", [])
 
 
 def mistakes(run, exported, directory):
