@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from export import extras
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
@@ -34,6 +35,7 @@ def export_run():
         if not FLAGS[name].value:
             raise errors.UserError(f"--{name} is missing: expected {FLAGS[name].help}.")
 
+    extras.check(FLAGS.formats)
     from vae_zoo import runs
 
     config = runs.read_config(FLAGS.run)  # before TensorFlow is imported

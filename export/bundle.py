@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import tempfile
 import time
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from export import (
     agreement,
+    extras,
     flatbuffer,
     guide,
     nats,
@@ -27,6 +27,7 @@ from export import (
     saved_model,
     serving,
     signatures,
+    staging,
     tflite,
 )
 from vae_zoo import errors, runs
@@ -63,7 +64,7 @@ def export_model(
         tflite_signatures: the signatures of the TFLite files; see tflite.export_tflite.
         dynamic_batch: a float TFLite file of any batch size too.
         max_batch_size: the largest batch that a server forms.
-        label_names: the classes' names, for the TFLite files' metadata.
+        label_names: the classes' names, for export.json, the README and the TFLite metadata.
         splits: vae_zoo.datasets.Splits to measure the quantised decoders' NLL on; None: not.
 
     Returns:
@@ -71,26 +72,28 @@ def export_model(
 
     Raises:
         UserError: for an unknown format, an output that is not an export or holds more than this
-            one would renew, a model without signatures.
+            one would renew, a model without signatures, a file that is further from Keras than
+            export.verify allows.
     """
     signatures.check_model(model)
     output_dir = pathlib.Path(output_dir)
     name = saved_model.check_name(model.name if name is None else name)
     check_request(formats, quantize, max_batch_size)
     check_output(output_dir, name, kinds(formats, quantize, dynamic_batch))
-    with _staged(output_dir) as staging:
-        manifest = _header(model, name)
+    with _staged(output_dir) as written:
+        manifest = _header(model, name, label_names)
         if "saved_model" in formats:
             manifest["saved_model"] = _write_saved_model(
-                model, staging, output_dir, name, max_batch_size
+                model, written, output_dir, name, max_batch_size
             )
         if "tflite" in formats:
             options = {"names": tflite_signatures, "dynamic_batch": dynamic_batch}
             options |= {"quantize": quantize, "label_names": label_names}
-            manifest["tflite"] = _write_tflite(model, staging, name, options, splits)
-        _record(model, staging / RECORDED, max_batch_size)
-        guide.write(staging / "README.md", manifest)
-        runs.write_json(staging / MANIFEST, manifest)
+            manifest["tflite"] = _write_tflite(model, written, name, options, splits)
+        _record(model, written / RECORDED, max_batch_size)
+        _check_agreement(written, manifest)
+        guide.write(written / "README.md", manifest)
+        runs.write_json(written / MANIFEST, manifest)
     return manifest
 
 
@@ -109,10 +112,7 @@ def check_request(formats, quantize=(), max_batch_size=saved_model.MAX_BATCH_SIZ
         raise errors.UserError(
             f"max_batch_size={max_batch_size}: expected at least {max(tflite.BATCHES)}."
         )
-    if "tflite" in formats:
-        tflite.check_installed()
-    if "saved_model" in formats:
-        serving.check_installed()
+    extras.check(formats)
 
 
 def kinds(formats, quantize=(), dynamic_batch=False):
@@ -199,7 +199,7 @@ def read_recorded(export_dir):
     return recorded
 
 
-def _header(model, name):
+def _header(model, name, label_names):
     return {
         "name": name,
         "model": type(model).__name__,
@@ -207,19 +207,20 @@ def _header(model, name):
         "versions": runs.versions(),
         "image_shape": list(model.image_shape),
         "needs_labels": bool(model.needs_labels),
+        "label_names": list(label_names) if label_names else None,
         "inputs": signatures.input_values(model),
         "unsupported": signatures.unsupported(model),
         "tolerance": agreement.tolerance(model)._asdict(),
     }
 
 
-def _write_saved_model(model, staging, output_dir, name, max_batch_size):
+def _write_saved_model(model, written, output_dir, name, max_batch_size):
     base = pathlib.Path("saved_model") / name
     version = saved_model.next_version(output_dir / base)
     place = saved_model.export_saved_model(
-        model, staging / base, version=version, max_batch_size=max_batch_size
+        model, written / base, version=version, max_batch_size=max_batch_size
     )
-    serving.write_configuration(staging, name, max_batch_size)
+    serving.write_configuration(written, name, max_batch_size)
     return {
         "path": str(base / str(version)),
         "version": version,
@@ -231,8 +232,8 @@ def _write_saved_model(model, staging, output_dir, name, max_batch_size):
     }
 
 
-def _write_tflite(model, staging, name, options, splits):
-    paths = tflite.export_tflite(model, staging / "tflite", name=name, **options)
+def _write_tflite(model, written, name, options, splits):
+    paths = tflite.export_tflite(model, written / "tflite", name=name, **options)
     reference = quality.Reference(model)
     section = {}
     for kind, path in paths.items():
@@ -241,7 +242,7 @@ def _write_tflite(model, staging, name, options, splits):
             if kind in tflite.FORMATS
             else flatbuffer.read(path)._asdict()
         )
-        section[kind] = {"path": str(path.relative_to(staging)), **measured}
+        section[kind] = {"path": str(path.relative_to(written)), **measured}
     if splits is not None:
         for kind, figures in nats.measure_nats(model, paths, splits).items():
             section[kind]["test"] = figures
@@ -258,27 +259,41 @@ def _record(model, path, max_batch_size):
     np.savez_compressed(path, **arrays)
 
 
+def _check_agreement(written, manifest):
+    """Raises a UserError for a file that is further from Keras than export.verify allows."""
+    from export import checks  # it reads what this module writes
+
+    allowed = agreement.Tolerance(**manifest["tolerance"])
+    export = checks.Export(written, manifest, read_recorded(written), allowed)
+    for path, check in checks.agreement_of(export):
+        try:
+            check()
+        except checks.Failed as reason:
+            raise errors.UserError(
+                f"{path} does not give what Keras gives: {reason}. Nothing was exported. Leave "
+                "this format out (--formats, --quantize), or train the model anew."
+            ) from reason
+
+
 @contextlib.contextmanager
 def _staged(output_dir):
     """Yields a directory whose content moves to `output_dir` when all went well."""
     exists = output_dir.exists()
     parent = output_dir if exists else output_dir.parent
     made = _make_parents(parent)
-    staging = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
     try:
-        yield staging
-        staging.chmod(0o755)
-        if exists:
-            _move_into(staging, output_dir)
-        else:
-            os.rename(staging, output_dir)
+        with staging.folder(parent, ".export-") as written:
+            yield written
+            written.chmod(0o755)
+            if exists:
+                _move_into(written, output_dir)
+            else:
+                os.rename(written, output_dir)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
         for directory in made:
             with contextlib.suppress(OSError):
                 directory.rmdir()
         raise
-    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _make_parents(directory):
@@ -296,16 +311,16 @@ def _make_parents(directory):
     return missing
 
 
-def _move_into(staging, output_dir):
+def _move_into(written, output_dir):
     """Moves a new version, the files and the TFLite folder into an export that is there."""
-    for version in staging.glob("saved_model/*/*"):
-        place = output_dir / version.relative_to(staging)
+    for version in written.glob("saved_model/*/*"):
+        place = output_dir / version.relative_to(written)
         place.parent.mkdir(parents=True, exist_ok=True)
         os.rename(version, place)
-    if (staging / "tflite").exists():
+    if (written / "tflite").exists():
         if (output_dir / "tflite").exists():
-            os.rename(output_dir / "tflite", staging / ".replaced")
-        os.rename(staging / "tflite", output_dir / "tflite")
-    files = sorted(path for path in staging.iterdir() if path.is_file())
+            os.rename(output_dir / "tflite", written / ".replaced")
+        os.rename(written / "tflite", output_dir / "tflite")
+    files = sorted(path for path in written.iterdir() if path.is_file())
     for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
         os.replace(path, output_dir / path.name)

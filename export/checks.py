@@ -1,5 +1,6 @@
 """What must hold of an export: each check returns its figures, or raises Failed or NotRun."""
 
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -61,6 +62,15 @@ def read(export_dir):
     """
     directory = pathlib.Path(export_dir)
     manifest = bundle.read_manifest(directory)
+    try:
+        return _read(directory, manifest)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise errors.UserError(
+            f"{directory / bundle.MANIFEST} cannot be read ({error!r}): export again."
+        ) from error
+
+
+def _read(directory, manifest):
     allowed = agreement.Tolerance(**manifest["tolerance"])
     export = Export(directory, manifest, bundle.read_recorded(directory), allowed)
     if "saved_model" in manifest and not (export.version_dir / "saved_model.pb").is_file():
@@ -73,6 +83,14 @@ def read(export_dir):
                 f"{bundle.MANIFEST}. It is corrupt, or was changed: export again."
             )
     return export
+
+
+def agreement_of(export):
+    """Yields (path, check) of each file: whether it gives what Keras gave, within its limit."""
+    if "saved_model" in export.manifest:
+        yield export.manifest["saved_model"]["path"], functools.partial(loads, export, "c_api")
+    for kind, figures in export.manifest.get("tflite", {}).items():
+        yield figures["path"], functools.partial(tflite_file, export, kind)
 
 
 def loads(export, how):

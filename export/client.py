@@ -6,6 +6,7 @@
 A request is checked against the signature that the server itself describes, before it is sent.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ import urllib.request
 import numpy as np
 from absl import flags
 
+from export import answers
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
@@ -81,35 +83,40 @@ class RestClient(_Client):
         from google.protobuf import json_format
         from tensorflow.core.protobuf import meta_graph_pb2
 
-        answer = self._request("/metadata")["metadata"]["signature_def"]["signature_def"]
-        return {
-            name: json_format.ParseDict(each, meta_graph_pb2.SignatureDef())
-            for name, each in answer.items()
-        }
+        answer = self._request("/metadata")
+        try:
+            found = answer["metadata"]["signature_def"]["signature_def"]
+            return {
+                name: json_format.ParseDict(each, meta_graph_pb2.SignatureDef())
+                for name, each in found.items()
+            }
+        except (KeyError, TypeError, AttributeError, json_format.ParseError) as error:
+            raise _senseless(self.address, "its /metadata describes no signatures") from error
 
     def _predict(self, signature, inputs):
         columns = {key: value.tolist() for key, value in inputs.items()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         answer = self._request(":predict", {"signature_name": signature, "instances": rows})
-        outputs = self.signatures()[signature]["outputs"]
-        predictions = answer["predictions"]
-        if len(outputs) == 1:  # TF Serving leaves the name of an only output out
-            predictions = [{next(iter(outputs)): value} for value in predictions]
-        return {
-            key: np.array([row[key] for row in predictions], tensor["dtype"])
-            for key, tensor in outputs.items()
-        }
+        count = len(next(iter(inputs.values())))
+        try:
+            return answers.check_predictions(answer, self.signatures()[signature]["outputs"], count)
+        except errors.UserError as error:
+            raise _senseless(self.address, error) from error
 
     def _request(self, path, body=None):
         url = f"http://{self.address}/v1/models/{self.name}{path}"
         data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(url, data, timeout=self.timeout) as answer:
-                return json.load(answer)
+                return json.loads(answers.read(answer, self.timeout))
         except urllib.error.HTTPError as error:
-            raise _refused(self.address, error.read().decode(errors="replace")) from error
+            raise _refused(self.address, answers.message(error)) from error
         except OSError as error:
             raise _silent(self.address, getattr(error, "reason", error)) from error
+        except http.client.HTTPException as error:
+            raise _senseless(self.address, f"{type(error).__name__}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise _senseless(self.address, f"expected JSON ({error})") from error
 
 
 class GrpcClient(_Client):
@@ -147,7 +154,12 @@ class GrpcClient(_Client):
 
         request = serving.predict_request(self.name, signature, inputs)
         outputs = self._call("Predict", request).outputs
-        return {key: tf.make_ndarray(value) for key, value in sorted(outputs.items())}
+        arrays = {key: tf.make_ndarray(value) for key, value in sorted(outputs.items())}
+        count = len(next(iter(inputs.values())))
+        try:
+            return answers.check_outputs(arrays, self.signatures()[signature]["outputs"], count)
+        except errors.UserError as error:
+            raise _senseless(self.address, error) from error
 
     def _call(self, method, request):
         import grpc
@@ -216,6 +228,14 @@ def _as_tensor(what, value, tensor):
 def _silent(address, reason):
     return errors.UserError(
         f"no server answers at {address} ({reason}). Start it as the export's README.md says."
+    )
+
+
+def _senseless(address, reason):
+    reason = " ".join(str(reason).split())
+    return errors.UserError(
+        f"the server at {address} gave no answer of TensorFlow Serving: {reason}. Expected its "
+        "REST or gRPC interface: check --server and --protocol."
     )
 
 

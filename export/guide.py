@@ -71,9 +71,18 @@ def _summary(manifest):
         f"Images of {shape}, values in [0, 1]. `sample` takes a row of seed for each image: the "
         "same row\ngives the same image from the server, the TFLite files and Keras.\n\n"
         "Check it: `python -m export.verify --export_dir=.`\n\n"
-        "Inputs, of one row or more; what lies outside gives an image that means nothing:\n\n"
+        "Inputs, of one row or more, as many of each. A server refuses a label that lies outside;\n"
+        "a TFLite file cannot, and gives an image that means nothing, as any other value does:\n\n"
         + "".join(f"* `{key}`: {values}\n" for key, values in manifest["inputs"].items())
+        + _label_names(manifest["label_names"])
     )
+
+
+def _label_names(names):
+    if not names:
+        return ""
+    listed = ", ".join(f"{label} is {name}" for label, name in enumerate(names))
+    return f"\nThe classes of the training data: {listed}.\n"
 
 
 def _calls(manifest):

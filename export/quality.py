@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from export import agreement, flatbuffer, tflite
-from vae_zoo import noise
+from vae_zoo import errors, noise
 
 DRAWS = 256
 _SEED = 2026
@@ -63,7 +63,12 @@ def measure_quality(path, reference):
 def _runners(path, names):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+    except (ValueError, RuntimeError) as error:
+        raise errors.UserError(
+            f"{path.name} cannot be run ({error}): leave this format out of --quantize."
+        ) from error
     return {name: interpreter.get_signature_runner(name) for name in names}
 
 

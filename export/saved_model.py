@@ -4,12 +4,10 @@ import contextlib
 import os
 import pathlib
 import re
-import shutil
-import tempfile
 
 import keras
 
-from export import serving, signatures
+from export import serving, signatures, staging
 from vae_zoo import errors
 
 MAX_BATCH_SIZE = 64
@@ -44,7 +42,8 @@ def export_saved_model(model, directory, *, version=None, max_batch_size=MAX_BAT
             f"{next_version(directory)}."
         )
     with beside(place) as written:
-        write_archive(found.values(), written)
+        checked = [signatures.checked(each, model.num_classes) for each in found.values()]
+        write_archive(checked, written)
         serving.write_warmup(written, directory.name, model, found, max_batch_size)
     return place
 
@@ -92,14 +91,10 @@ def write_archive(found, path, batches=(None,)):
 def beside(place):
     """Yields a directory beside `place` that takes its place when all went well."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    written = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
-    try:
-        with no_space_told(place):
-            yield written
+    with no_space_told(place), staging.folder(place.parent, ".writing-") as written:
+        yield written
         written.chmod(0o755)
         os.rename(written, place)
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,9 @@
 """What TF Serving reads beside the SavedModel: warm-up records, three configurations, compose."""
 
 import importlib
-import importlib.util
 import pathlib
 
-from export import protofile, signatures
-from vae_zoo import errors
+from export import extras, protofile, signatures
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # where TF Serving looks, inside a version
 REST_PORT, GRPC_PORT = 8501, 8500
@@ -213,17 +211,8 @@ def apis(module, package="apis"):
     Raises:
         UserError: where it is not installed.
     """
-    check_installed()
+    extras.check(("saved_model",))
     return importlib.import_module(f"tensorflow_serving.{package}.{module}")
-
-
-def check_installed():
-    """Raises a UserError where tensorflow-serving-api is not installed."""
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        raise errors.UserError(
-            "the SavedModel's warm-up records and configurations need tensorflow-serving-api. "
-            "Install the extra: pip install 'vae_zoo[serving]'."
-        )
 
 
 def _with_default(examples):

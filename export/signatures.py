@@ -141,6 +141,43 @@ def examples(model, found, count):
     }
 
 
+def checked(signature, num_classes=None):
+    """Returns a Signature that fails, with a message, for inputs that do not belong together.
+
+    For a SavedModel: TFLite has no operation that could fail. Without it, one row of seed would
+    go with every image, and a label that is no class would give an image of zeros.
+
+    Args:
+        signature: a Signature.
+        num_classes: how many labels there are, where it takes some.
+    """
+
+    def function(*values):
+        named = dict(zip(signature.inputs, values, strict=True))
+        asserted = [*_same_rows(signature.name, named), *_known_labels(named, num_classes)]
+        with tf.control_dependencies(asserted):
+            return signature.function(*(tf.identity(value) for value in values))
+
+    return signature._replace(function=function)
+
+
+def _same_rows(name, values):
+    (first, leading), *others = values.items()
+    for key, value in others:
+        yield tf.debugging.assert_equal(
+            tf.shape(leading)[0],
+            tf.shape(value)[0],
+            f"{name}: expected as many rows of {key} as of {first}",
+        )
+
+
+def _known_labels(values, num_classes):
+    if "label" in values:
+        known = (values["label"] >= 0) & (values["label"] < num_classes)
+        message = f"label: expected whole numbers from 0 to {num_classes - 1}"
+        yield tf.debugging.Assert(tf.reduce_all(known), [message, values["label"]])
+
+
 def run(signature, inputs):
     """Returns what the signature gives in Keras itself, eagerly: {name: array [N, ...]}."""
     outputs = signature.function(*(tf.constant(inputs[name]) for name in signature.inputs))

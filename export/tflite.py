@@ -5,13 +5,12 @@ works on the finished float32 file and touches nothing but weights and, in `full
 """
 
 import contextlib
-import importlib.util
 import json
 import logging
 import pathlib
 import tempfile
 
-from export import flatbuffer, saved_model, signatures
+from export import extras, flatbuffer, saved_model, signatures
 from vae_zoo import errors
 
 BATCHES = (1, 16)
@@ -61,7 +60,7 @@ def export_tflite(
         UserError: for an unknown format, a model without signatures, a missing extra.
     """
     check_formats(quantize)
-    check_installed()
+    extras.check(("tflite",))
     directory, name = pathlib.Path(directory), name or model.name
     directory.mkdir(parents=True, exist_ok=True)
     names = [each for each in names if each not in signatures.SAVED_MODEL_ONLY]
@@ -91,16 +90,6 @@ def check_formats(quantize):
     for name in quantize:
         if name not in QUANTIZED:
             raise errors.unknown("quantised format", name, QUANTIZED)
-
-
-def check_installed():
-    """Raises a UserError where the extra `export` is not installed."""
-    for package in ("ai_edge_litert", "ai_edge_quantizer"):
-        if importlib.util.find_spec(package) is None:
-            raise errors.UserError(
-                f"TFLite files need {package.replace('_', '-')}. Install the extra: "
-                "pip install 'vae_zoo[export]', or take --formats=saved_model."
-            )
 
 
 def describe(model, found, label_names=None):

@@ -81,6 +81,9 @@ def _result(name, check):
         return Result(name, NOT_RUN, str(reason))
     except checks.Failed as reason:
         return Result(name, FAILED, " ".join(str(reason).split()))
+    except Exception as error:  # a damaged file fails in as many ways as there are readers
+        told = " ".join(str(error).split())[:300]
+        return Result(name, FAILED, f"{type(error).__name__}: {told}")
 
 
 def verify():

@@ -151,6 +151,31 @@ def test_images_of_another_shape_fail_at_the_server(tiny, tmp_path):
         encode(image=tf.zeros([2, 27, 28, 1]))
 
 
+def test_inputs_that_do_not_belong_together_fail_at_the_server(tiny, tmp_path):
+    """In every signature of two inputs, of which one row would be broadcast over all images."""
+    model = tiny("cvae")
+    place = saved_model.export_saved_model(model, tmp_path / "cvae")
+    served = tf.saved_model.load(str(place)).signatures
+    found = signatures.signatures(model)
+    for name, inputs in signatures.examples(model, found, 3).items():
+        assert len(inputs) > 1
+        for key in inputs:
+            one_row = {k: tf.constant(v[:1] if k == key else v) for k, v in inputs.items()}
+            with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name}: expected as many"):
+                served[name](**one_row)
+        for label in ([0, 10, 1], [-1, 0, 0]):
+            wrong = {k: tf.constant(v) for k, v in {**inputs, "label": np.int32(label)}.items()}
+            with pytest.raises(tf.errors.InvalidArgumentError, match="numbers from 0 to 9"):
+                served[name](**wrong)
+
+
+def test_one_seed_is_not_spread_over_two_images(tiny, tmp_path):
+    place = saved_model.export_saved_model(tiny("vae"), tmp_path / "vae")
+    elbo = tf.saved_model.load(str(place)).signatures["elbo"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many rows of seed as of image"):
+        elbo(image=tf.zeros([2, 28, 28, 1]), seed=tf.constant([[7, 0]]))
+
+
 def test_a_model_that_is_none_of_ours_is_refused():
     import keras
 

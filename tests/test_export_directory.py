@@ -9,11 +9,23 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from conftest import ROOT
 
 import export
 import vae_zoo
-from export import agreement, bundle, flatbuffer, nats, saved_model, serving, tflite
+from export import (
+    agreement,
+    bundle,
+    flatbuffer,
+    nats,
+    quality,
+    saved_model,
+    serving,
+    staging,
+    tflite,
+)
 
 
 def export_again(tiny, directory, **arguments):
@@ -47,6 +59,8 @@ def test_metadata_names_the_classes(exported):
     metadata = json.loads(flatbuffer.read_metadata(path, tflite.METADATA))
     assert metadata["label_names"] == [str(digit) for digit in range(10)]
     assert metadata["latent_size"] == 4
+    assert bundle.read_manifest(exported)["label_names"] == metadata["label_names"]
+    assert "0 is 0, 1 is 1, 2 is 2" in (exported / "README.md").read_text()
 
 
 def test_readme_has_a_curl_line_of_the_right_shape_for_each_signature(exported):
@@ -155,6 +169,79 @@ def test_a_second_export_is_the_next_version_and_a_failed_one_nothing(tiny, tmp_
         saved_model.export_saved_model(tiny("vae"), directory / "saved_model/vae", version=2)
 
 
+class Overflowing(vae_zoo.VAE):
+    """Its images come of log(1 + exp(x)), which LiteRT computes as it stands here."""
+
+    def likelihood(self, z, label=None):
+        likelihood = super().likelihood(z, label)
+        likelihood.mean = lambda: self.squashed(likelihood.distribution.logits)
+        return likelihood
+
+    def squashed(self, logits):
+        return tf.nn.softplus(1000 * logits) - tf.nn.softplus(1000 * logits - 1)
+
+
+@pytest.mark.parametrize("formats", [("saved_model", "tflite"), ("tflite",)])
+def test_a_file_that_is_far_from_keras_is_no_export(formats, tiny, tmp_path):
+    options = {"formats": formats, "name": "vae", "quantize": ()}
+    export_again(tiny, tmp_path / "export", **options)
+    before = tree(tmp_path / "export")
+    model = Overflowing((28, 28, 1), 3, hidden=(16,))
+    with pytest.raises(vae_zoo.UserError, match="tflite/vae-float32.tflite does not give"):
+        export.export_model(model, tmp_path / "export", **options)
+    assert tree(tmp_path / "export") == before
+
+
+def test_a_quantised_file_below_its_limit_is_no_export(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(tflite.LEAST_PSNR_DB, "int8", 1000.0)
+    with pytest.raises(vae_zoo.UserError, match="vae-int8.tflite .* PSNR of .* Leave this format"):
+        export_again(tiny, tmp_path / "export", formats=("tflite",), quantize=("int8",))
+    assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize(
+    "packages, flag, words",
+    [
+        (["ai_edge_litert"], [], "ai-edge-litert .*'vae_zoo.export.', or take --formats=saved_mod"),
+        (["tensorflow_serving"], ["--formats=saved_model"], "-serving-api .*'vae_zoo.serving.'.$"),
+        (["ai_edge_quantizer", "tensorflow_serving"], [], "pip install 'vae_zoo.serving,export.'"),
+    ],
+)
+def test_missing_extras_are_told_before_tensorflow_is_imported(
+    packages, flag, words, command, trained, tmp_path
+):
+    hidden = ["tensorflow", *packages]
+    program = f"import sys; sys.modules.update(dict.fromkeys({hidden}))"
+    (tmp_path / "sitecustomize.py").write_text(program)
+    paths = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    given = [f"--run={trained}", f"--output_dir={tmp_path / 'new'}", *flag]
+    done = command("export", *given, env=paths)
+    assert done.returncode == 2 and re.search(words, done.stderr.strip()), done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+def test_saved_model_alone_needs_nothing_of_tflite(tiny, tmp_path, monkeypatch):
+    for package in ("ai_edge_litert", "ai_edge_quantizer"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert export_again(tiny, tmp_path / "export")["saved_model"]["version"] == 1
+
+
+def test_what_a_killed_export_left_is_removed_and_what_runs_is_kept(tmp_path):
+    killed = tmp_path / ".export-killed"
+    (killed / "tflite").mkdir(parents=True)
+    with staging.folder(tmp_path, ".export-") as running:
+        assert not killed.exists()
+        with staging.folder(tmp_path, ".export-") as other:
+            assert running.is_dir() and other.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_run_is_no_export(tmp_path):
+    (tmp_path / "vae-int8.tflite").write_bytes(b"TFL3")
+    with pytest.raises(vae_zoo.UserError, match="vae-int8.tflite cannot be run .* of --quantize"):
+        quality._runners(tmp_path / "vae-int8.tflite", [])
+
+
 def mistakes(run, exported, directory):
     """Flags of the command that nothing can come of, and what the one line must say."""
     (directory / "foreign").mkdir()
@@ -204,8 +291,6 @@ def test_mistakes_get_one_line_and_leave_nothing(trained, exported, tmp_path, on
 
 
 def test_a_full_disk_gets_one_line(trained, tmp_path, one_line, monkeypatch):
-    import tensorflow as tf
-
     from export import __main__ as main
 
     def full(*args, **kwargs):

@@ -147,6 +147,18 @@ def test_signatures_that_are_missing_or_have_no_batch_fail(copy):
         checks.loads(export, "v1")
 
 
+def test_each_check_gets_its_line_whatever_is_damaged(copy):
+    """Also where what reads a file raises an error of its own."""
+    (copy / VERSION / "saved_model.pb").write_bytes(b"\xff\xfe damaged")
+    (copy / "models.config").write_bytes(b"\xff")
+    (copy / VERSION / serving.WARMUP).write_bytes(b"")
+    results = {each.check: each for each in verify.verify_export(copy)}
+    failed = {name for name, each in results.items() if each.status == verify.FAILED}
+    assert {"warm-up records", "REST shape rules", "configurations"} <= failed
+    assert len(results) == 11 and results["TFLite int8"].status == verify.OK
+    assert not any("\n" in each.detail for each in results.values())
+
+
 def damages(directory):
     """What is done to an export, and what the one line must say."""
     tflite = directory / "tflite/vae-int8.tflite"
@@ -156,6 +168,11 @@ def damages(directory):
         (tflite.unlink, None, "cannot be read"),
         ((directory / "recorded.npz").write_bytes, b"PK", "recorded.npz cannot be read"),
         ((directory / "export.json").write_text, "{", "export.json cannot be read"),
+        (
+            (directory / "export.json").write_text,
+            '{"name": "vae", "unsupported": {}, "tolerance": {"x": 1}}',
+            "export.json cannot be read (TypeError",
+        ),
         ((directory / "export.json").unlink, None, "is not an export"),
     ]
 

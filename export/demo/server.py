@@ -5,13 +5,18 @@
     /model.json               what the TFLite file says of itself
     /model.tflite             the float32 file
 
-Nothing comes from another host, and the page's policy forbids the browser to ask one.
+Nothing comes from another host, and the page's policy forbids the browser to ask one. A request
+that names another host is refused: a foreign page cannot read the model by a name that it lets
+point here. Connections are limited, in number and in time.
 """
 
 import functools
+import http
 import http.server
 import json
 import pathlib
+import threading
+import time
 
 from export import flatbuffer
 from vae_zoo import errors
@@ -21,6 +26,8 @@ _PAGE = _HERE / "page"
 NODE_MODULES = _HERE / "node_modules"
 _PACKAGES = ("@litertjs/core", "@litertjs/wasm-utils")
 _METADATA = "vae_zoo"  # export.tflite.METADATA, without waiting for TensorFlow
+CONNECTIONS = 32  # at once; a browser opens six
+SECONDS = 10.0  # without a byte, and for the whole of a request's head
 _HEADERS = {
     "Cache-Control": "no-cache",  # the next export is served at the same address
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'",
@@ -38,7 +45,7 @@ def make_server(export_dir, port=0):
         port: of 127.0.0.1; 0 takes a free one.
 
     Returns:
-        An http.server.ThreadingHTTPServer; its serve_forever() serves.
+        A Server; its serve_forever() serves.
 
     Raises:
         UserError: where there is no such file, LiteRT.js is not installed, or the port is taken.
@@ -48,7 +55,7 @@ def make_server(export_dir, port=0):
     _check_node_modules()
     handler = functools.partial(_Handler, contents=contents, directory=str(_PAGE))
     try:
-        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        return Server(("127.0.0.1", port), handler)
     except OSError as error:
         raise errors.UserError(
             f"port {port} cannot be had ({error.strerror}): take another --port, or 0 for any."
@@ -97,6 +104,58 @@ def _check_node_modules():
             )
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that holds at most CONNECTIONS at once; what is above is closed unanswered."""
+
+    daemon_threads = True
+
+    def __init__(self, *args):
+        self.free = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(*args)
+
+    def process_request(self, request, client_address):
+        if not self.free.acquire(blocking=False):
+            return self.shutdown_request(request)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self.free.release()
+            raise
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
+    def handle_error(self, request, client_address):
+        """Nothing: a client that goes away in the middle concerns nobody."""
+
+
+class _InTime:
+    """A file of a socket, read no later than a deadline: slow bytes hold no thread for long."""
+
+    def __init__(self, connection, file):
+        self.connection, self.file, self.end = connection, file, time.monotonic() + SECONDS
+
+    def readline(self, limit):
+        line = b""
+        while len(line) < limit and not line.endswith(b"\n"):
+            left = self.end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the head of the request took too long")
+            self.connection.settimeout(left)
+            byte = self.file.read(1)
+            if not byte:
+                break
+            line += byte
+        self.connection.settimeout(SECONDS)
+        return line
+
+    def close(self):
+        self.file.close()
+
+
 class _Handler(http.server.SimpleHTTPRequestHandler):
     # Some machines' own tables name other types, and a browser runs no module of another type.
     extensions_map = {".js": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
@@ -106,14 +165,50 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.contents = contents
         super().__init__(*args, **kwargs)
 
+    def setup(self):
+        self.timeout = SECONDS
+        super().setup()
+        self.rfile = _InTime(self.connection, self.rfile)
+
     def do_GET(self):
-        content = self.contents.get(self.path)
-        if content is None:
-            return super().do_GET()
-        self.send_response(200)
+        self._answer(super().do_GET)
+
+    def do_HEAD(self):
+        self._answer(super().do_HEAD)
+
+    def _answer(self, serve_file):
+        if self.headers.get("Host") not in self._hosts():
+            return self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST)
+        content = self.contents.get(self.path.partition("?")[0])
+        if content is not None:
+            return self._send(content)
+        if not self._is_inside(self.translate_path(self.path)):
+            return self.send_error(http.HTTPStatus.NOT_FOUND)
+        return serve_file()
+
+    def _hosts(self):
+        port = self.server.server_port
+        names = ("127.0.0.1", "localhost")
+        return [f"{name}:{port}" for name in names] + [*names] * (port == 80)
+
+    def _send(self, content):
+        self.send_response(http.HTTPStatus.OK)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def _is_inside(self, path):
+        """Returns whether a path, its links followed, lies in the folder that it is served from."""
+        try:
+            place = pathlib.Path(path).resolve()
+        except (ValueError, OSError, RuntimeError):  # a NUL, a name too long, links in a circle
+            return False
+        return place.is_relative_to(pathlib.Path(self.directory).resolve())
+
+    def list_directory(self, path):
+        """Answers 404: what lies in a folder is nobody's business."""
+        self.send_error(http.HTTPStatus.NOT_FOUND)
 
     def translate_path(self, path):
         prefix = "/node_modules/"

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, noise, replicas, unet
+from vae_zoo import distributions, errors, noise, replicas, stable, unet
 from vae_zoo.elbo import Latent
 from vae_zoo.errors import at_least
 from vae_zoo.vae import VAE
@@ -315,7 +315,7 @@ class NoiseSchedule(keras.layers.Layer):
         piece = tf.reduce_sum(tf.cast(time[..., tf.newaxis] >= ends[:-1], tf.int32), axis=-1)
         share = tf.gather(shares, piece)
         within = (time - tf.gather(ends, piece)) / share + 1.0  # of the piece's time
-        height = tf.nn.softplus(self.height) / _PIECES
+        height = stable.softplus(self.height) / _PIECES
         gamma = self.low + height * (tf.cast(piece, tf.float32) + within)
         return gamma, height / share, tf.gather(log_density, piece)
 
