@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import errors
+from vae_zoo import errors, stable
 
 tfd = tfp.distributions
 
@@ -161,8 +161,8 @@ class DiscretizedLogisticMixture(tfd.MixtureSameFamily):
         """
         logistic = self.components_distribution.distribution
         top = LEVELS - 1.0
-        above_black = tf.nn.softplus((logistic.loc + 0.5) / logistic.scale)
-        above_white = tf.nn.softplus((logistic.loc + 0.5 - top) / logistic.scale)
+        above_black = stable.softplus((logistic.loc + 0.5) / logistic.scale)
+        above_white = stable.softplus((logistic.loc + 0.5 - top) / logistic.scale)
         # No softmax: oneDNN has none for more than five axes.
         weights = tf.exp(tf.nn.log_softmax(self.mixture_distribution.logits))
         mean = tf.reduce_sum(weights * logistic.scale * (above_black - above_white), -1)

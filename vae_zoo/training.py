@@ -143,6 +143,7 @@ def train(model, splits, directory, settings, callbacks=(), strategy=None):
     with strategy.scope():
         session = _Session(model, splits, pathlib.Path(directory), settings, is_chief(strategy))
     session.restore_or_start()
+    session.finish_pending_epoch()
     while not session.finished():
         step, epoch = session.step(), session.epoch()
         data = splits.train_from(step)
@@ -180,7 +181,8 @@ class _Session(keras.callbacks.Callback):
             {
                 "model": model,
                 "optimizer": model.optimizer,
-                "metrics": list(model.metrics),
+                # Their variables: of a metric itself a checkpoint holds nothing.
+                "metrics": [variable.value for m in model.metrics for variable in m.variables],
                 "counts": self.counts,
                 "best_bound": self.best_bound,
                 "clocks": self.clocks,
@@ -225,6 +227,11 @@ class _Session(keras.callbacks.Callback):
         if self.chief:
             self.writer = tf.summary.create_file_writer(str(self.directory / runs.TENSORBOARD))
         self.saved_at = self.ticked_at = time.monotonic()
+
+    def finish_pending_epoch(self):
+        """Ends an epoch whose last step was saved and whose validation was not."""
+        if self.epoch() > self.count("epochs_done"):
+            self.on_epoch_end(self.epoch() - 1, self.trained.get_metrics_result())
 
     # Keras calls these.
 
