@@ -24,6 +24,13 @@ from vae_zoo.files import atomic
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
+# What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
+# goes last, so that the same command goes on after a kill.
+_WRITTEN = (
+    *(MODEL, METRICS, REPORT, CHECKPOINTS, TENSORBOARD, "evaluation.json"),
+    *("evaluation.partial.npz", "samples.png", "reconstructions.png", "interpolations.png"),
+    *("manifold.png", "curves.png", CONFIG),
+)
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
@@ -56,20 +63,47 @@ def read_config(directory):
     """Returns a run's settings.
 
     Raises:
-        UserError: where the directory holds no run, or its config.json cannot be read.
+        UserError: where the directory holds no run, or its config.json cannot be read, or is none
+            of a run.
     """
     path = pathlib.Path(directory) / CONFIG
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise errors.UserError(
             f"{directory} is not a run: expected {CONFIG} in it. Give the --output_dir of a "
             "training, such as runs/conv_vae-digits."
         ) from None
-    except ValueError as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise errors.UserError(
-            f"{path} cannot be read ({error}). Restore it, or train again with --overwrite."
+            f"{path} cannot be read ({error}). Restore it, or train in another directory."
         ) from error
+    _check_shape(path, config)
+    return config
+
+
+def _check_shape(path, config):
+    """Raises a UserError for a config.json that this program has not written."""
+    if not isinstance(config, dict):
+        raise _not_ours(path, "the whole", config)
+    wanted = {"model": str, "arguments": dict, "dataset": dict, "training": dict}
+    for name, kind in wanted.items():
+        if not isinstance(config.get(name), kind):
+            raise _not_ours(path, repr(name), config.get(name))
+    shape, seed = config["arguments"].get("image_shape"), config["training"].get("seed")
+    if not isinstance(shape, list) or [type(size) for size in shape] != [int] * 3:
+        raise _not_ours(path, "'image_shape' of its arguments", shape)
+    if type(seed) is not int:
+        raise _not_ours(path, "'seed' of its training", seed)
+    if not isinstance(config["dataset"].get("name"), str):
+        raise _not_ours(path, "'name' of its dataset", config["dataset"].get("name"))
+
+
+def _not_ours(path, part, value):
+    return errors.UserError(
+        f"{path} is not a run's: {part} is {value!r:.40}. Expected what a training wrote. Restore "
+        "it, or take another directory."
+    )
 
 
 def load_run(directory):
@@ -145,7 +179,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
     Args:
         directory: the --output_dir.
         config: the settings of this training.
-        overwrite: delete the run that lies there.
+        overwrite: delete the run that lies there; other files are left.
         resume: expect a run there.
 
     Raises:
@@ -161,16 +195,17 @@ def open_run(directory, config, *, overwrite=False, resume=False):
             f"--output_dir={directory} holds files that are not a run's ({sorted(entries)[0]}). "
             "Expected an empty directory or a run: take another one."
         )
+    there = read_config(directory) if is_run else None
     if is_run and overwrite:
-        for entry in entries:
-            _delete(directory / entry)
+        for name in _WRITTEN:
+            _delete(directory / name)
         is_run = False
     if resume and not is_run:
         raise errors.UserError(
             f"--resume: no run in {directory}. Leave the flag out to start one there."
         )
     if is_run:
-        _check_same_settings(directory, read_config(directory), config)
+        _check_same_settings(directory, there, config)
         return True
     write_json(directory / CONFIG, config)
     return False
@@ -230,7 +265,7 @@ def _check_same_settings(directory, there, here):
         for name in sorted({*there[group], *here[group]})
         if name not in _MAY_CHANGE and there[group].get(name) != here[group].get(name)
     ]
-    if there["data_checksum"] != here["data_checksum"]:
+    if there.get("data_checksum") != here["data_checksum"]:
         changed.append("the data has another checksum")
     if changed:
         raise errors.UserError(
@@ -255,7 +290,7 @@ def _delete(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _number(text):
