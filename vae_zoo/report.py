@@ -70,6 +70,7 @@ def write_report(directory, model, splits, config, outcome, figures):
         "split": "test",
         "binarization": splits.binarization,
         "likelihood": "bce" if is_bce(config) else model.likelihood_name,
+        "num_skipped": splits.num_skipped,  # files that could not be read
         "notes": [*splits.notes, *_warnings(outcome)],
         **figures,
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
@@ -100,7 +101,7 @@ def draw(directory, model, splits, seed):
 
 
 def summary(directory, report):
-    """Returns five lines: the bound, the two properties, the training, the pictures, what next."""
+    """Returns lines: the bound, the two properties, the training, the pictures, what next."""
     pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
     run = f"--run={directory}"
     lines = [
@@ -108,8 +109,10 @@ def summary(directory, report):
         _property_line(report),
         _training_line(report),
         f"Pictures in {directory}: {', '.join(pictures)}",
-        f"Next: python -m vae_zoo.evaluate {run} | python -m vae_zoo.sample {run} | "
-        f"python -m export {run} --output_dir={directory}-export",
+        "Next, one of:",
+        f"  python -m vae_zoo.evaluate {run}",
+        f"  python -m vae_zoo.sample {run}",
+        f"  python -m export {run} --output_dir={directory}-export",
     ]
     return "\n".join(lines)
 
