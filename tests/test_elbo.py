@@ -160,3 +160,18 @@ def test_one_bad_image_does_not_spoil_the_figures_of_an_epoch():
     mean = vae_zoo.loop.FiniteMean()
     mean.update_state([1.0, np.nan, 3.0, np.inf])
     assert float(mean.result()) == 2.0
+
+
+def test_figures_of_which_none_is_finite_are_no_zero():
+    mean = vae_zoo.loop.FiniteMean()
+    mean.update_state([np.nan, np.inf])
+    assert np.isnan(float(mean.result()))
+
+
+def test_a_lost_training_shows_no_loss_of_zero(tiny, batch):
+    model = tiny("vae", likelihood="discretized_logistic")
+    model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
+    model.compile("adam")
+    history = model.fit({"image": batch["image"]}, epochs=2, verbose=0).history
+    assert np.isnan(history["loss"]).all() and np.isnan(history["elbo"]).all()
+    assert np.isnan(model.evaluate({"image": batch["image"]}, verbose=0)).all()

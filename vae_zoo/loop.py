@@ -10,7 +10,10 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class FiniteMean(keras.metrics.Mean):
-    """Mean over the values that are finite: one bad step does not spoil an epoch's figures."""
+    """Mean over the values that are finite: one bad step does not spoil an epoch's figures.
+
+    NaN where none was finite: a training that is lost must not look like a loss of zero.
+    """
 
     def update_state(self, values, sample_weight=None):
         values = tf.cast(values, tf.float32)
@@ -19,6 +22,9 @@ class FiniteMean(keras.metrics.Mean):
         if sample_weight is not None:
             weight *= tf.cast(sample_weight, tf.float32)
         return super().update_state(tf.where(finite, values, 0.0), weight)
+
+    def result(self):
+        return keras.ops.divide(self.total, keras.ops.cast(self.count, self.total.dtype))
 
 
 class LoopedModel(keras.Model):
