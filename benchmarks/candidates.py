@@ -67,8 +67,8 @@ def sampling_work(model, batch_size):
     """Returns a function that draws images from the prior and returns how many."""
     import tensorflow as tf
 
-    from vae_zoo import noise
     from vae_zoo.metrics import latent_space
+    from vae_zoo.probability import noise
 
     label = latent_space.cycle_labels(model, batch_size)
     draw = tf.function(lambda rows: model.sample(rows, label)[0])

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from vae_zoo import distributions
+from vae_zoo.probability import distributions
 
 
 class Sampling(keras.layers.Layer):

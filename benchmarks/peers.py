@@ -113,9 +113,7 @@ def measure(name, batch_size, precision):
         "precision": precision,
         **same,
         "images_per_second": {k: harness.figure(v, "images/s") for k, v in speeds.items()},
-        "ratio": {
-            k: harness.ratio(speeds["vae_zoo"], speeds[k]) for k in speeds if k != "vae_zoo"
-        },
+        "ratio": {k: harness.ratio(speeds["vae_zoo"], speeds[k]) for k in speeds if k != "vae_zoo"},
         "flops_per_image": count,
         "float32_peak": harness.figure(peak, "FLOP/s"),
         "share_of_float32_peak": harness.share(speeds["vae_zoo"], count, peak),
@@ -152,7 +150,7 @@ class _Work:
         import tensorflow as tf
 
         from benchmarks import keras_model
-        from vae_zoo import distributions
+        from vae_zoo.probability import distributions
 
         config = {**self.model.get_config(), "dtype": "float32"}
         reference = type(self.model).from_config(config)
@@ -189,9 +187,7 @@ class _Work:
         if importlib.util.find_spec("pythae"):
             from benchmarks import pythae_models
 
-            losses["pythae"] = pythae_models.loss(
-                pythae_models.build(reference), image, draws
-            )
+            losses["pythae"] = pythae_models.loss(pythae_models.build(reference), image, draws)
         return losses
 
     def torch(self, compiled, precision=None):

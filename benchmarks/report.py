@@ -52,7 +52,7 @@ def quality(results):
     found = [result for result in results if result["benchmark"].startswith("quality-")]
     if not found:
         return
-    from vae_zoo import plots
+    from vae_zoo.runs import plots
 
     yield "## Likelihood on binarised MNIST\n"
     yield (

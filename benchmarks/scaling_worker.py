@@ -199,7 +199,8 @@ class Trainer:
     def _input_maker(self, batch_size):
         import tensorflow as tf
 
-        from vae_zoo import datasets, noise
+        from vae_zoo import datasets
+        from vae_zoo.probability import noise
 
         iterator = iter(datasets.load("digits", batch_size=batch_size).train_from(0))
         shape = [self._model().latent_size]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vae_zoo import distributions
+from vae_zoo.probability import distributions
 
 
 class TorchVAE(nn.Module):

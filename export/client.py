@@ -259,7 +259,7 @@ def call():
     for name, array in outputs.items():
         print(f"{name} {array.dtype} {list(array.shape)}, {array.min():.4g} to {array.max():.4g}")
     if FLAGS.output:
-        from vae_zoo.files import atomic
+        from vae_zoo.runs.files import atomic
 
         with atomic(FLAGS.output) as partial:
             np.savez_compressed(partial, **outputs)

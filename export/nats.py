@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import signatures, tflite
-from vae_zoo import distributions, elbo
+from vae_zoo.probability import elbo, likelihoods
 
 IMAGES, SAMPLES = 500, 100
 _BATCH = 16
@@ -73,7 +73,7 @@ class _Decoder:
         samples, count, size = z.shape
         label = None if label is None else np.tile(label, samples)
         parameters = self._decode(z.reshape([-1, size]), label)
-        likelihood = distributions.pixel_likelihood(
+        likelihood = likelihoods.pixel_likelihood(
             self.model.likelihood_name,
             parameters.reshape([samples, count, *parameters.shape[1:]]),
             self.model.image_shape[-1],

@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 from export import agreement, flatbuffer, tflite
-from vae_zoo import errors, noise
+from vae_zoo import errors
+from vae_zoo.probability import noise
 
 DRAWS = 256
 _SEED = 2026

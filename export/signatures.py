@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import elbo, errors, noise
+from vae_zoo import errors
+from vae_zoo.probability import elbo, noise
 
 NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
 SAVED_MODEL_ONLY = ("elbo",)
@@ -136,9 +137,7 @@ def examples(model, found, count):
         made["z"] = np.asarray(model.sample_prior(made["seed"], made.get("label")))
     if "image" in wanted:
         made["image"] = _example_images(model, made["seed"], made.get("label"))
-    return {
-        name: {key: made[key] for key in signature.inputs} for name, signature in found.items()
-    }
+    return {name: {key: made[key] for key in signature.inputs} for name, signature in found.items()}
 
 
 def checked(signature, num_classes=None):

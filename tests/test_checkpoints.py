@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from vae_zoo import errors
-from vae_zoo.checkpoints import Checkpoints
+from vae_zoo.training.checkpoints import Checkpoints
 
 
 @pytest.fixture

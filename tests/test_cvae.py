@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 import vae_zoo
-from vae_zoo import datasets, noise, training
+from vae_zoo import datasets, training
 from vae_zoo.metrics import sample_quality
+from vae_zoo.probability import noise
 
 
 def trained(splits, epochs, directory, **arguments):

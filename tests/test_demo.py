@@ -16,7 +16,8 @@ import vae_zoo
 from benchmarks import chromium
 from export import tflite
 from export.demo import server
-from vae_zoo import noise, registry
+from vae_zoo import registry
+from vae_zoo.probability import noise
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 READY = "import('/demo.js').then(module => module.ready).then(() => true)"

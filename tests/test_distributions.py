@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import vae_zoo
-from vae_zoo import distributions
+from vae_zoo.probability import distributions, likelihoods
 
 tfd = tfp.distributions
 LEVELS = np.arange(256, dtype=np.float32) / 255
@@ -20,7 +20,7 @@ def mixture_of(rng, count, spread=1.0):
 
 def probabilities(parameters):
     """Returns the probability of each of the 256 levels, float64 [256, N]."""
-    mixture = distributions.discretized_logistic_mixture(*parameters)
+    mixture = likelihoods.discretized_logistic_mixture(*parameters)
     return np.exp(np.asarray(mixture.log_prob(LEVELS[:, np.newaxis]), np.float64))
 
 
@@ -33,7 +33,7 @@ def test_the_levels_of_a_pixel_sum_to_one(spread):
 def test_the_mean_is_that_of_the_256_levels_to_half_a_level():
     parameters = mixture_of(np.random.default_rng(1), 200)
     exact = (probabilities(parameters) * LEVELS[:, np.newaxis]).sum(0)
-    ours = distributions.discretized_logistic_mixture(*parameters).mean()
+    ours = likelihoods.discretized_logistic_mixture(*parameters).mean()
     np.testing.assert_allclose(ours, exact, atol=0.5 / 255)
 
 
@@ -44,10 +44,10 @@ def test_value_and_gradient_are_finite_everywhere(pixel):
     parameters = [tf.constant(one[:, i], tf.float32) for i in range(3)]
     with tf.GradientTape() as tape:
         tape.watch(parameters)
-        value = distributions.discretized_logistic_mixture(*parameters).log_prob(pixel)
+        value = likelihoods.discretized_logistic_mixture(*parameters).log_prob(pixel)
     assert np.isfinite(value).all() and np.max(value) <= 1e-6
     assert all(np.isfinite(g).all() for g in tape.gradient(value, parameters))
-    assert np.isfinite(distributions.discretized_logistic_mixture(*parameters).mean()).all()
+    assert np.isfinite(likelihoods.discretized_logistic_mixture(*parameters).mean()).all()
 
 
 def test_a_sharp_mixture_knows_its_pixel():
@@ -55,16 +55,16 @@ def test_a_sharp_mixture_knows_its_pixel():
         location = tf.fill([1, 5], 2 * level / 255 - 1.0)
         sharp = (tf.zeros([1, 5]), location, tf.fill([1, 5], -20.0))
         assert probabilities(sharp).argmax() == level
-        mean = distributions.discretized_logistic_mixture(*sharp).mean()
+        mean = likelihoods.discretized_logistic_mixture(*sharp).mean()
         assert float(mean[0]) == pytest.approx(level / 255, abs=0.5 / 255)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", distributions.LIKELIHOODS)
+@pytest.mark.parametrize("name", likelihoods.LIKELIHOODS)
 def test_images_are_one_event_of_independent_pixels(name, channels):
-    size = distributions.output_channels(name, channels)
+    size = likelihoods.output_channels(name, channels)
     parameters = tf.random.stateless_normal([2, 3, 4, 5, size], [0, 0])  # [K, B, H, W, P]
-    likelihood = distributions.pixel_likelihood(name, parameters, channels)
+    likelihood = likelihoods.pixel_likelihood(name, parameters, channels)
     image = np.round(np.random.default_rng(0).random((3, 4, 5, channels))).astype(np.float32)
     assert likelihood.log_prob(image).shape == (2, 3)
     assert likelihood.mean().shape == (2, 3, 4, 5, channels)
@@ -77,14 +77,14 @@ def test_images_are_one_event_of_independent_pixels(name, channels):
 def test_bernoulli_is_that_of_tfp():
     logits = tf.constant([[-50.0, -2.0, 0.0, 3.0, 80.0]])
     for image in (tf.zeros_like(logits), tf.ones_like(logits)):
-        ours, theirs = (kind(logits=logits) for kind in (distributions.Bernoulli, tfd.Bernoulli))
+        ours, theirs = (kind(logits=logits) for kind in (likelihoods.Bernoulli, tfd.Bernoulli))
         np.testing.assert_allclose(ours.log_prob(image), theirs.log_prob(image), rtol=1e-6)
         np.testing.assert_array_equal(ours.mean(), theirs.mean())
 
 
 def test_bernoulli_on_grey_values_is_the_expected_log_probability():
     logits, grey = tf.constant([0.3, -2.0]), tf.constant([0.25, 0.9])
-    bernoulli = distributions.Bernoulli(logits=logits)
+    bernoulli = likelihoods.Bernoulli(logits=logits)
     expected = grey * bernoulli.log_prob([1.0, 1.0]) + (1 - grey) * bernoulli.log_prob([0.0, 0.0])
     np.testing.assert_allclose(bernoulli.log_prob(grey), expected, rtol=1e-6)
 
@@ -93,7 +93,7 @@ def test_gradients_of_bernoulli_are_those_of_tfp_to_the_second_order():
     logits = tf.constant([-40.0, -2.0, 0.0, 0.5, 40.0])
     event = tf.constant([1.0, 0.3, 1.0, 0.0, 1.0])
     found = []
-    for kind in (distributions.Bernoulli, tfd.Bernoulli):
+    for kind in (likelihoods.Bernoulli, tfd.Bernoulli):
         with tf.GradientTape() as outer:
             outer.watch(logits)
             with tf.GradientTape() as tape:
@@ -137,4 +137,4 @@ def test_reparameterised_samples_have_the_distribution_of_the_posterior():
 
 def test_an_unknown_likelihood_is_refused():
     with pytest.raises(vae_zoo.UserError, match="Did you mean 'bernoulli'"):
-        distributions.check_likelihood("bernouli")
+        likelihoods.check_likelihood("bernouli")

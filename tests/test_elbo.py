@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from known_models import LinearGaussianVAE, probabilistic_pca
 
 import vae_zoo
-from vae_zoo import elbo
+from vae_zoo.probability import elbo
 
 tfd = tfp.distributions
 SEED = (0, 1)
@@ -157,13 +157,13 @@ def test_warm_up_raises_the_weight_of_the_rate_from_zero_to_beta(tiny, batch):
 
 
 def test_one_bad_image_does_not_spoil_the_figures_of_an_epoch():
-    mean = vae_zoo.loop.FiniteMean()
+    mean = vae_zoo.training.loop.FiniteMean()
     mean.update_state([1.0, np.nan, 3.0, np.inf])
     assert float(mean.result()) == 2.0
 
 
 def test_figures_of_which_none_is_finite_are_no_zero():
-    mean = vae_zoo.loop.FiniteMean()
+    mean = vae_zoo.training.loop.FiniteMean()
     mean.update_state([np.nan, np.inf])
     assert np.isnan(float(mean.result()))
 

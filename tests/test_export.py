@@ -138,7 +138,7 @@ def test_elbo_is_that_of_the_model(likelihood, tiny, tmp_path):
     assert set(np.unique(image * 255 % 1).round(3)) <= {0.0, 1.0}
     terms = model.terms({"image": image}, seed=seed)
     np.testing.assert_allclose(
-        formats.served()["elbo"]["elbo"], vae_zoo.elbo.elbo(terms), rtol=1e-5, atol=1e-3
+        formats.served()["elbo"]["elbo"], vae_zoo.probability.elbo.elbo(terms), rtol=1e-5, atol=1e-3
     )
 
 

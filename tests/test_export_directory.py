@@ -139,7 +139,7 @@ def test_what_quantisation_costs_is_paired_and_small(exported, trained, data_dir
     assert 0 < abs(figures["int8"]["nll_minus_float32"]) < 0.5
     image = {"image": splits.images("test", 16)}
     terms = [model.terms(image, num_samples=100, seed=(0, i)) for i in range(3)]
-    keras_elbo = np.mean([vae_zoo.elbo.elbo(each) for each in terms])
+    keras_elbo = np.mean([vae_zoo.probability.elbo.elbo(each) for each in terms])
     assert abs(figures["float32"]["elbo"] - keras_elbo) < 2  # nats; 10 samples against 300
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import agreement, saved_model, signatures, tflite
-from vae_zoo import distributions, stable
+from vae_zoo.probability import likelihoods, stable
 
 ROWS = 16
 MODELS = ("conv_vae", "vdm")  # an 8-bit mean with a softplus; a schedule with one
@@ -29,7 +29,7 @@ def pushed(model, size=1e3):
 
 
 def last_biases(model):
-    outputs = distributions.output_channels(model.likelihood_name, model.image_shape[-1])
+    outputs = likelihoods.output_channels(model.likelihood_name, model.image_shape[-1])
     wanted = {outputs, outputs * 28 * 28, 2 * model.latent_size}
     return [v for v in model.trainable_variables if v.name == "bias" and v.shape[0] in wanted]
 

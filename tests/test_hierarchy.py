@@ -6,9 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import vae_zoo
-from vae_zoo import elbo, noise
 from vae_zoo.metrics import latent_space, likelihood
 from vae_zoo.models import hierarchy, ladder
+from vae_zoo.probability import elbo, noise
 
 tfd = tfp.distributions
 
@@ -87,9 +87,7 @@ def test_the_bound_of_a_chain_is_below_log_p_and_tightens():
     assert bounds[0] < bounds[1] < bounds[2] < exact + 0.01
     assert bounds[0] < exact - 0.1 and bounds[2] > exact - 0.02
     analytic = elbo.elbo(model.terms({"image": images}, num_samples=100, seed=SEED))
-    sampled = elbo.elbo(
-        model.terms({"image": images}, num_samples=100, analytic=False, seed=SEED)
-    )
+    sampled = elbo.elbo(model.terms({"image": images}, num_samples=100, analytic=False, seed=SEED))
     np.testing.assert_allclose(np.mean(analytic), np.mean(sampled), atol=0.02)
 
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from known_models import LinearGaussianVAE
 
-from vae_zoo import distributions, noise
 from vae_zoo.models.iwae import IWAE
+from vae_zoo.probability import distributions, noise
 
 SEED = (0, 3)
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from export import tflite
-from vae_zoo import noise
+from vae_zoo.probability import noise
 
 MOBILE = ROOT / "export" / "mobile"
 SAMPLERS = {

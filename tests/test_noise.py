@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from vae_zoo import noise, replicas
+from vae_zoo import replicas
+from vae_zoo.probability import noise
 
 # (key, counter, answer) of threefry2x32-20 in Random123's kat_vectors.
 KNOWN_ANSWERS = [

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_zoo import errors, optimizers, report, training
+from vae_zoo import errors, training
+from vae_zoo.runs import report
+from vae_zoo.training import optimizers
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import vae_zoo
-from vae_zoo import noise, posteriors, priors, registry
+from vae_zoo import registry
 from vae_zoo.metrics import latent_space, likelihood
+from vae_zoo.probability import noise, posteriors, priors
 
 tfd = tfp.distributions
 

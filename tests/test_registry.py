@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 import vae_zoo
-from vae_zoo import datasets, elbo, noise, recipes, registry, training
+from vae_zoo import datasets, recipes, registry, training
+from vae_zoo.probability import elbo, noise
+from vae_zoo.training import session
 
 NAMES = vae_zoo.model_names()
 SEED = (0, 7)
@@ -168,13 +170,13 @@ def test_a_resumed_training_is_the_uninterrupted_one(name, tiny, digits, tmp_pat
 
 def train(model, splits, directory, settings, callbacks=(), save_always=False):
     if save_always:
-        training._CHECKPOINT_SECONDS, kept = -1, training._CHECKPOINT_SECONDS
+        session._CHECKPOINT_SECONDS, kept = -1, session._CHECKPOINT_SECONDS
     try:
         training.compile_model(model, settings, splits.steps_per_epoch)
         training.train(model, splits, directory, settings, callbacks)
     finally:
         if save_always:
-            training._CHECKPOINT_SECONDS = kept
+            session._CHECKPOINT_SECONDS = kept
     return model
 
 

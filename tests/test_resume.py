@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vae_zoo import datasets, registry, runs, training
+from vae_zoo.training import session
 
 SETTINGS = training.Settings(epochs=2, ema=0.9)
 CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
@@ -36,9 +37,7 @@ def splits(tmp_path_factory):
 
 def train(splits, directory, kill_after=None):
     """Returns (outcome, weights, rows of metrics.csv) of a training in the directory."""
-    model = registry.create_model(
-        "vae", image_shape=splits.image_shape, latent_size=2, hidden=(8,)
-    )
+    model = registry.create_model("vae", image_shape=splits.image_shape, latent_size=2, hidden=(8,))
     training.compile_model(model, SETTINGS, splits.steps_per_epoch)
     model.steps_per_execution = 1
     directory.mkdir(exist_ok=True)
@@ -51,7 +50,7 @@ def train(splits, directory, kill_after=None):
 
 def test_a_kill_after_any_saved_step_changes_nothing(splits, tmp_path, monkeypatch):
     """The last step of an epoch too: its validation, best weights and row are still to come."""
-    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1)  # after every step
+    monkeypatch.setattr(session, "_CHECKPOINT_SECONDS", -1)  # after every step
     outcome, weights, rows = train(splits, tmp_path / "whole")
     assert len(rows) == 2 and splits.steps_per_epoch > 2
     for step in range(1, outcome.steps + 1):

@@ -6,6 +6,7 @@ import pytest
 
 import vae_zoo
 from vae_zoo import runs
+from vae_zoo.runs import directory
 
 CONFIG = {
     "model": "vae",
@@ -65,7 +66,7 @@ def test_a_killed_overwrite_goes_on_with_the_same_command(tmp_path, monkeypatch)
     runs.open_run(tmp_path, CONFIG)
     for name in ("model.keras", "report.json", "samples.png"):
         (tmp_path / name).write_text("x")
-    deleted, delete = [], runs._delete
+    deleted, delete = [], directory._delete
 
     def killed(path):
         if len(deleted) == 4:
@@ -73,9 +74,9 @@ def test_a_killed_overwrite_goes_on_with_the_same_command(tmp_path, monkeypatch)
         deleted.append(path.name)
         delete(path)
 
-    monkeypatch.setattr(runs, "_delete", killed)
+    monkeypatch.setattr(directory, "_delete", killed)
     with pytest.raises(KeyboardInterrupt):
         runs.open_run(tmp_path, CONFIG, overwrite=True)
-    monkeypatch.setattr(runs, "_delete", delete)
+    monkeypatch.setattr(directory, "_delete", delete)
     assert runs.open_run(tmp_path, CONFIG, overwrite=True) is False
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -8,10 +8,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import vae_zoo
-from vae_zoo import elbo, noise
-from vae_zoo.elbo import Latent
 from vae_zoo.metrics import likelihood
 from vae_zoo.models import vdm
+from vae_zoo.probability import elbo, noise
+from vae_zoo.probability.elbo import Latent
 
 tfd = tfp.distributions
 SEED = (0, 3)

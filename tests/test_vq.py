@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 import vae_zoo
-from vae_zoo import causal, elbo, noise, training
+from vae_zoo import training
 from vae_zoo.models import vq
+from vae_zoo.networks import causal
+from vae_zoo.probability import elbo, noise
 
 SEED = (0, 3)
 

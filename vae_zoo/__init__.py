@@ -39,14 +39,14 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # `--help` and `--list_models` do not wait for TensorFlow.
 _NAMES = {
     "VAE": "vae_zoo.vae:VAE",
-    "ElboTerms": "vae_zoo.elbo:ElboTerms",
-    "Latent": "vae_zoo.elbo:Latent",
+    "ElboTerms": "vae_zoo.probability.elbo:ElboTerms",
+    "Latent": "vae_zoo.probability.elbo:Latent",
     "UserError": "vae_zoo.errors:UserError",
     "create_model": "vae_zoo.registry:create_model",
     "model_names": "vae_zoo.registry:model_names",
     "load_dataset": "vae_zoo.datasets:load",
     "load_run": "vae_zoo.runs:load_run",
-    "noise": "vae_zoo.noise",
+    "noise": "vae_zoo.probability.noise",
 }
 __all__ = ["__version__", *_NAMES]
 

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors, networks, posteriors, priors
+from vae_zoo import errors, networks
+from vae_zoo.probability import posteriors, priors
 
 # Every name that a part of a model can have.
 PARTS = {

@@ -30,8 +30,9 @@ def evaluate():
     if FLAGS.num_samples < 1:
         raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
 
-    from vae_zoo import progress, report, runs
+    from vae_zoo import progress, runs
     from vae_zoo.metrics import likelihood
+    from vae_zoo.runs import report
 
     directory = pathlib.Path(FLAGS.run)
     config = runs.read_config(directory)

@@ -52,8 +52,9 @@ def sample():
 def _prior_samples(model):
     import numpy as np
 
-    from vae_zoo import noise, plots
     from vae_zoo.metrics import latent_space
+    from vae_zoo.probability import noise
+    from vae_zoo.runs import plots
 
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
     options = {} if FLAGS.steps is None else {"steps": FLAGS.steps}
@@ -66,8 +67,8 @@ def _prior_samples(model):
 
 
 def _interpolate(model):
-    from vae_zoo import plots
     from vae_zoo.metrics import latent_space
+    from vae_zoo.runs import plots
 
     rows = latent_space.interpolations(
         model, seed=FLAGS.seed, count=max(1, FLAGS.num // _STEPS), steps=_STEPS, label=FLAGS.label
@@ -76,8 +77,8 @@ def _interpolate(model):
 
 
 def _traverse(model):
-    from vae_zoo import plots
     from vae_zoo.metrics import latent_space
+    from vae_zoo.runs import plots
 
     rows = latent_space.traversals(model, seed=FLAGS.seed, steps=_STEPS, label=FLAGS.label)
     return {"image": rows}, lambda path: plots.traversals(path, rows)
@@ -86,7 +87,8 @@ def _traverse(model):
 def _reconstruct(model):
     import numpy as np
 
-    from vae_zoo import plots, runs
+    from vae_zoo import runs
+    from vae_zoo.runs import plots
 
     splits = runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir)
     images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)

@@ -166,7 +166,8 @@ def list_datasets():
 
 def _finish(directory, model, splits, config, outcome):
     """Writes what a finished run leaves: model.keras, report.json, pictures; prints the summary."""
-    from vae_zoo import progress, report, runs
+    from vae_zoo import progress, runs
+    from vae_zoo.runs import report
 
     fresh = runs.save_model(model, directory / runs.MODEL)
     bar = progress.Progress(1, "evaluating")

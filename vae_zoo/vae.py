@@ -14,14 +14,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import checks, distributions, errors, networks, noise, posteriors, priors, replicas
-from vae_zoo.elbo import ElboTerms, Latent, log_weights
+from vae_zoo import checks, errors, networks, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.loop import FiniteMean, LoopedModel
+from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
+from vae_zoo.probability.elbo import ElboTerms, Latent, log_weights
+from vae_zoo.training.loop import FiniteMean, LoopedModel
 
 tfd = tfp.distributions
-
-EVALUATION_STEP = 2**31 - 1  # the noise key of a validation pass: no training step reaches it
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -37,9 +36,9 @@ class VAE(LoopedModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp" or "mixture"; see vae_zoo.priors.
+        prior: "standard", "vamp" or "mixture"; see vae_zoo.probability.priors.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal" or "iaf"; see vae_zoo.posteriors.
+        posterior: "normal" or "iaf"; see vae_zoo.probability.posteriors.
         flow_steps: autoregressive steps of iaf.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
@@ -108,7 +107,7 @@ class VAE(LoopedModel):
         checks.parts(type(self), network=network, prior=prior, posterior=posterior)
         self.image_shape = checks.image_shape(image_shape)
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name = distributions.check_likelihood(likelihood)
+        self.likelihood_name = likelihoods.check_likelihood(likelihood)
         self.prior_name, self.posterior_name = prior, posterior
         self.network, self.hidden = network, hidden
         self.blocks = at_least("blocks", blocks, 0, whole=True)
@@ -261,7 +260,7 @@ class VAE(LoopedModel):
             inputs,
             num_samples=self.training_samples,
             analytic=self.analytic_training,
-            seed=self.noise_key(self._step() if training else EVALUATION_STEP),
+            seed=self.noise_key(self._step() if training else noise.EVALUATION_STEP),
             encoded=encoded,
             kl_weight=self.kl_weight() if training else 1.0,
         )
@@ -394,7 +393,7 @@ class VAE(LoopedModel):
 
     def build_decoder(self, inputs):
         """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
-        outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
+        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
         return networks.build_decoder(
             self.network,
             inputs,
@@ -415,9 +414,7 @@ class VAE(LoopedModel):
         """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
         event_rank = len(self.decoder.input_shape) - 1
         parameters = networks.over_samples(self.decoder, inputs, event_rank)
-        return distributions.pixel_likelihood(
-            self.likelihood_name, parameters, self.image_shape[-1]
-        )
+        return likelihoods.pixel_likelihood(self.likelihood_name, parameters, self.image_shape[-1])
 
     def centred(self, image):
         """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import noise
+from vae_zoo.probability import noise
 
 tfd = tfp.distributions
 

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import errors
-from vae_zoo.elbo import log_weights
 from vae_zoo.metrics import latent_space, partial_results
+from vae_zoo.probability.elbo import log_weights
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
 _COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from vae_zoo import files
+from vae_zoo.runs import files
 
 _STORE_SECONDS = 1.0  # how much work a killed evaluation may lose
 

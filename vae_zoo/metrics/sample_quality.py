@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vae_zoo import noise
 from vae_zoo.metrics import latent_space
+from vae_zoo.probability import noise
 
 _SURE = 0.9
 _TESTED = 2_000

@@ -10,10 +10,11 @@ its logit is the log-ratio of the two densities.
 import keras
 import tensorflow as tf
 
-from vae_zoo import networks, noise
+from vae_zoo import networks
 from vae_zoo.errors import at_least
-from vae_zoo.optimizers import GuardedAdam
-from vae_zoo.loop import FiniteMean
+from vae_zoo.probability import noise
+from vae_zoo.training.loop import FiniteMean
+from vae_zoo.training.optimizers import GuardedAdam
 from vae_zoo.vae import VAE
 
 _PERMUTATION_STREAM = 1000  # beyond the layers' streams

@@ -10,8 +10,8 @@ down the layers, with other noise.
 
 import tensorflow as tf
 
-from vae_zoo import distributions, noise
-from vae_zoo.elbo import Latent
+from vae_zoo.probability import distributions, noise
+from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE
 
 

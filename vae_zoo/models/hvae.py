@@ -10,9 +10,10 @@ section 4 (their z_2 is our z_1).
 
 import tensorflow as tf
 
-from vae_zoo import distributions, networks
+from vae_zoo import networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
 
 

@@ -14,8 +14,9 @@ The Wasserstein autoencoder with MMD, Tolstikhin, Bousquet, Gelly and Schoelkopf
 
 import tensorflow as tf
 
-from vae_zoo import distributions, errors, noise, replicas
+from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
+from vae_zoo.probability import distributions, noise
 from vae_zoo.vae import VAE
 
 _PRIOR_STREAM = 1000  # beyond the layers' streams

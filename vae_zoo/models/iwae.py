@@ -18,8 +18,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.elbo import importance_weighted_bound
 from vae_zoo.errors import at_least
+from vae_zoo.probability.elbo import importance_weighted_bound
 from vae_zoo.vae import VAE
 
 tfd = tfp.distributions

@@ -20,9 +20,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import layers
 
-from vae_zoo import distributions, networks
+from vae_zoo import networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo.networks import common
+from vae_zoo.probability import distributions, likelihoods
 from vae_zoo.vae import VAE
 
 tfd = tfp.distributions
@@ -85,7 +87,7 @@ class LadderVAE(Hierarchy):
         if self.latent_channels is None:
             self.latent_channels = _LATENT_CHANNELS[self.network]
         at_least("latent_channels", self.latent_channels, 1, whole=True)
-        outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
+        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
         picture = (*self.image_shape[:2], outputs)
         self.maps = self._map_shapes()
         self.scales = self._scales()
@@ -127,9 +129,9 @@ class LadderVAE(Hierarchy):
         """Returns the shape of the features at each scale, the fine one first."""
         if self.network == "mlp":
             return [(1, 1, self.hidden[0])]
-        halved = networks.resolutions(self.image_shape)
+        halved = common.resolutions(self.image_shape)
         sizes = halved[1:][-_SCALES:] or halved
-        channels = networks.stage_channels(self.hidden, len(sizes))
+        channels = common.stage_channels(self.hidden, len(sizes))
         return [(*size, n) for size, n in zip(sizes, channels, strict=True)]
 
     def _scales(self):
@@ -145,7 +147,7 @@ class LadderVAE(Hierarchy):
             self.way_up.append(self._stack(shape, stack))
             shape = target
         units = self.posterior_part.parameters
-        head = [self._made(networks.leaky_relu), layers.Flatten(), self._dense(units)]
+        head = [self._made(common.leaky_relu), layers.Flatten(), self._dense(units)]
         self.top_head = self._stack(shape, head)
         self.messages = [self._normal_head(scale) for scale in self.scales[1:]]
 
@@ -166,7 +168,7 @@ class LadderVAE(Hierarchy):
         stack = self._blocks(start)
         for scale in range(start - 1, stop - 1, -1):
             channels = self.maps[scale][-1]
-            stack += [self._conv(4 * channels), self._made(networks.DepthToSpace, 2)]
+            stack += [self._conv(4 * channels), self._made(common.DepthToSpace, 2)]
             stack += self._blocks(scale)
         return stack
 
@@ -175,28 +177,26 @@ class LadderVAE(Hierarchy):
         if self.network == "mlp":
             return [layers.Flatten(), self._dense(target[-1]), layers.Reshape(target)]
         factor = shape[0] // target[0]
-        fold = [self._made(networks.SpaceToDepth, factor)] if factor > 1 else []
+        fold = [self._made(common.SpaceToDepth, factor)] if factor > 1 else []
         return [*fold, self._conv(target[-1], 3 if shape == self.image_shape else 1)]
 
     def _paint(self, picture):
         """Returns layers from the finest map to the likelihood's parameters [H, W, P]."""
         if self.network == "mlp":
-            flat = [self._made(networks.leaky_relu), layers.Flatten()]
+            flat = [self._made(common.leaky_relu), layers.Flatten()]
             return [*flat, self._dense(math.prod(picture)), layers.Reshape(picture)]
         factor = picture[0] // self.maps[0][0]
-        unfold = [self._made(networks.DepthToSpace, factor)] if factor > 1 else []
-        return [self._made(networks.leaky_relu), self._conv(factor**2 * picture[-1], 3), *unfold]
+        unfold = [self._made(common.DepthToSpace, factor)] if factor > 1 else []
+        return [self._made(common.leaky_relu), self._conv(factor**2 * picture[-1], 3), *unfold]
 
     def _blocks(self, scale):
         height, width, channels = self.maps[scale]
         size = 1 if height == width == 1 else 3
-        return [
-            self._made(networks.PreActivationBlock, channels, size) for _ in range(self.blocks)
-        ]
+        return [self._made(common.PreActivationBlock, channels, size) for _ in range(self.blocks)]
 
     def _normal_head(self, scale, **kwargs):
         """Returns a stack from features at a scale to the parameters of a layer's normal."""
-        head = [self._made(networks.leaky_relu), self._conv(2 * self.latent_channels, **kwargs)]
+        head = [self._made(common.leaky_relu), self._conv(2 * self.latent_channels, **kwargs)]
         return self._stack(self.maps[scale], head)
 
     def _stack(self, shape, stack):

@@ -19,9 +19,11 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, noise, replicas, stable, unet
-from vae_zoo.elbo import Latent
+from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
+from vae_zoo.networks import unet
+from vae_zoo.probability import distributions, likelihoods, noise, stable
+from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE
 
 tfd = tfp.distributions
@@ -122,7 +124,7 @@ class VDM(VAE):
         del label
         gamma = self.schedule.gamma(0.0)
         if self.likelihood_name == "bernoulli":
-            return tfd.Independent(distributions.Bernoulli(logits=_evidence(z, gamma)), 3)
+            return tfd.Independent(likelihoods.Bernoulli(logits=_evidence(z, gamma)), 3)
         return tfd.Independent(QuantizedPixel(z / _alpha(gamma), tf.exp(0.5 * gamma)), 3)
 
     def infer(self, encoded, label, num_samples, seed):
@@ -329,14 +331,14 @@ class QuantizedPixel(tfd.QuantizedDistribution):
     """
 
     def __init__(self, location, scale):
-        half = (distributions.LEVELS - 1) / 2
+        half = (likelihoods.LEVELS - 1) / 2
         self._location = location
         # Quantisation rounds up: half a level less makes it round to the nearest.
         normal = tfd.Normal(half * (1.0 + location) - 0.5, half * scale)
-        super().__init__(normal, low=0.0, high=distributions.LEVELS - 1.0)
+        super().__init__(normal, low=0.0, high=likelihoods.LEVELS - 1.0)
 
     def _log_prob(self, image):
-        return super()._log_prob(tf.round(image * (distributions.LEVELS - 1)))
+        return super()._log_prob(tf.round(image * (likelihoods.LEVELS - 1)))
 
     def _mean(self):
         return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level
@@ -379,7 +381,7 @@ def expected_level(mean, scale):
 
     Beyond a scale of 0.6 levels it is the normal's own, to within a thousandth of a level.
     """
-    half = (distributions.LEVELS - 1) / 2
+    half = (likelihoods.LEVELS - 1) / 2
     position, scale = half * (1.0 + mean), half * scale
     narrow = tf.minimum(scale, 0.6)[..., tf.newaxis]
     near = tf.round(position)[..., tf.newaxis] + tf.range(-2.0, 3.0)

@@ -20,10 +20,13 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from vae_zoo import causal, distributions, errors, networks, noise, optimizers, replicas
-from vae_zoo.elbo import Latent
+from vae_zoo import errors, networks, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.loop import FiniteMean
+from vae_zoo.networks import causal, common
+from vae_zoo.probability import likelihoods, noise
+from vae_zoo.probability.elbo import Latent
+from vae_zoo.training import optimizers
+from vae_zoo.training.loop import FiniteMean
 from vae_zoo.vae import VAE
 
 _RESET = 0  # noise stream: which vectors of the batch take the places of dead codes
@@ -101,12 +104,12 @@ class VQVAE(VAE):
         super().__init__(image_shape, latent_size, network=network, **kwargs)
 
     def build_networks(self):
-        self.grid = networks.resolutions(self.image_shape)[-1]
+        self.grid = common.resolutions(self.image_shape)[-1]
         places, policy = math.prod(self.grid), self.dtype_policy
         hidden = networks.check_hidden("resnet", self.hidden)
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
         self.encoder = networks.build_map_encoder(*parts)
-        outputs = distributions.output_channels(self.likelihood_name, self.image_shape[-1])
+        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
         self.decoder = networks.build_map_decoder(*parts, outputs)
         self.codebook = Codebook(self.codebook_size, self.latent_size, self.decay)
         sizes = (self.codebook_size, places, self.prior_width, self.prior_depth)

@@ -14,7 +14,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors, noise
+from vae_zoo import errors
+from vae_zoo.probability import distributions, noise
 
 tfd = tfp.distributions
 

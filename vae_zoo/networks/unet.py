@@ -9,7 +9,8 @@ arithmetic.
 import keras
 from keras import layers
 
-from vae_zoo import errors, networks
+from vae_zoo import errors
+from vae_zoo.networks import common
 
 DEFAULT_HIDDEN = (32, 64)  # channels at each resolution
 
@@ -31,21 +32,21 @@ def build_unet(image_shape, inputs, conditions, outputs, hidden=None, blocks=1, 
     Raises:
         UserError: for an image that cannot be halved.
     """
-    stages = max(1, len(networks.resolutions(image_shape)) - 1)
+    stages = max(1, len(common.resolutions(image_shape)) - 1)
     if image_shape[0] % 2 or image_shape[1] % 2:
         raise errors.UserError(
             f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved. Expected even sides, "
             "such as 28, 32 or 64: resize with --image_size."
         )
-    hidden = networks.check_widths("hidden", DEFAULT_HIDDEN if hidden is None else hidden)
-    channels = networks.stage_channels(hidden, stages)
+    hidden = common.check_widths("hidden", DEFAULT_HIDDEN if hidden is None else hidden)
+    channels = common.stage_channels(hidden, stages)
     image = layers.Input((*image_shape[:2], inputs))
     condition = layers.Input((conditions,))
     embedding = layers.Dense(2 * channels[-1], activation="silu", dtype=dtype)(condition)
     x = _up(_down(image, embedding, channels, blocks, dtype), embedding, blocks, dtype)
     x = layers.Activation("silu", dtype=dtype)(x)
     x = _zero_convolution(4 * outputs, dtype)(x)
-    x = networks.DepthToSpace(2, dtype=dtype)(x)
+    x = common.DepthToSpace(2, dtype=dtype)(x)
     return keras.Model([image, condition], x, name="unet")
 
 
@@ -53,7 +54,7 @@ def _down(x, embedding, channels, blocks, dtype):
     """Returns the maps of each resolution, the highest first."""
     maps = []
     for width in channels:
-        x = networks.SpaceToDepth(2, dtype=dtype)(x)
+        x = common.SpaceToDepth(2, dtype=dtype)(x)
         x = layers.Conv2D(width, 3, padding="same", dtype=dtype)(x)
         for _ in range(blocks):
             x = _residual(x, embedding, dtype)
@@ -67,7 +68,7 @@ def _up(maps, embedding, blocks, dtype):
     for skip in maps[::-1]:
         if x is not None:
             x = layers.Conv2D(4 * skip.shape[-1], 1, dtype=dtype)(x)
-            skip = layers.Add(dtype=dtype)([networks.DepthToSpace(2, dtype=dtype)(x), skip])
+            skip = layers.Add(dtype=dtype)([common.DepthToSpace(2, dtype=dtype)(x), skip])
         x = skip
         for _ in range(blocks):
             x = _residual(x, embedding, dtype)

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from vae_zoo import replicas
 
+EVALUATION_STEP = 2**31 - 1  # the key of a validation pass: no training step reaches it
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _STREAMS = 4096  # streams a step: layers of a hierarchy, codes of a sampler

@@ -4,8 +4,10 @@ import pathlib
 
 import numpy as np
 
-from vae_zoo import noise, plots, runs
+from vae_zoo import runs
 from vae_zoo.metrics import latent_space, likelihood, sample_quality
+from vae_zoo.probability import noise
+from vae_zoo.runs import plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01

@@ -6,21 +6,14 @@ model.keras  the trained model, with its averaged weights where training average
 metrics.csv  one row an epoch;  report.json  the figures on the test split
 """
 
-import contextlib
-import csv
-import functools
 import json
-import math
 import pathlib
-import platform
 import shutil
-import subprocess
 import tempfile
-from importlib import metadata
 
-import vae_zoo
 from vae_zoo import errors
-from vae_zoo.files import atomic
+from vae_zoo.runs.files import atomic, plain, write_json
+from vae_zoo.runs.provenance import git_commit, versions
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
@@ -32,31 +25,6 @@ _WRITTEN = (
     *("manifold.png", "curves.png", CONFIG),
 )
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
-_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
-
-
-def write_json(path, value):
-    """Writes a JSON file atomically; what is not finite becomes null."""
-    with atomic(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(_finite(json.loads(json.dumps(value, default=_plain))), file, indent=2)
-        file.write("\n")
-
-
-def write_rows(path, rows):
-    """Writes dicts as a CSV file atomically; the columns are those of the last row."""
-    with atomic(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[-1]), restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_rows(path):
-    """Returns the rows of a CSV file of numbers, or an empty list where there is none."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    except FileNotFoundError:
-        return []
 
 
 def read_config(directory):
@@ -228,37 +196,13 @@ def describe(model, arguments, dataset, training, command, splits):
     }
 
 
-def versions(others=()):
-    """Returns the versions of everything that a figure depends on, and of other packages."""
-    found = {"python": platform.python_version(), "vae_zoo": vae_zoo.__version__}
-    for package in (*_PACKAGES, *others):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
-
-
-@functools.cache  # what is running, whatever becomes of the tree meanwhile
-def git_commit():
-    """Returns the commit of the source tree that is running, with "+" if changed, or None."""
-    source = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(source), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        tracked = ["git", "-C", str(source), "ls-files", "--error-unmatch", __file__]
-        subprocess.run(tracked, capture_output=True, check=True, timeout=5)
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def _check_same_settings(directory, there, here):
     if there["model"] != here["model"]:
         raise errors.UserError(
             f"--output_dir={directory} holds a run of {there['model']}, not of {here['model']}. "
             "Take another directory, or --overwrite to delete that run."
         )
-    here = json.loads(json.dumps(here, default=_plain))
+    here = json.loads(json.dumps(here, default=plain))
     changed = [
         f"{name} was {there[group].get(name)!r}, now {here[group].get(name)!r}"
         for group in ("arguments", "dataset", "training")
@@ -291,27 +235,3 @@ def _delete(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _number(text):
-    try:
-        value = float(text)
-    except ValueError:
-        return text or None
-    return int(value) if value.is_integer() and "." not in text else value
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value):
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, (set, tuple)):
-        return list(value)
-    raise TypeError(f"not a JSON value: {value!r}")

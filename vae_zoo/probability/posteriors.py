@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import distributions, errors
+from vae_zoo import errors
+from vae_zoo.probability import distributions
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 

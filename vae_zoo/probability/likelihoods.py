@@ -1,67 +1,20 @@
-"""From network outputs to TFP distributions: posteriors, priors and likelihoods."""
+"""Likelihoods of pixels: from a decoder's numbers to a TFP distribution over images."""
 
 import math
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import errors, stable
+from vae_zoo import errors
+from vae_zoo.probability import stable
+from vae_zoo.probability.distributions import bounded
 
 tfd = tfp.distributions
 
 LIKELIHOODS = ("bernoulli", "discretized_logistic")
 LEVELS = 256
-LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
 _LEVEL_LOG_SCALE = (-2.0, 5.0)  # of logistics, in grey levels
 _COMPONENTS = 5
-
-
-def bounded(value, low, high):
-    """Returns value squeezed smoothly into (low, high), with a gradient everywhere.
-
-    The upper end is passed by log(1 + exp(low - high)) at most.
-    """
-    return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
-
-
-def diagonal_normal(parameters, event_rank=1):
-    """Returns a diagonal normal, log-scale bounded to (-7, 4).
-
-    Args:
-        parameters: [..., 2 * D]; the first half of the last axis is the mean, the second the
-            unbounded log standard deviation.
-        event_rank: how many of the last axes are one latent variable.
-    """
-    mean, log_scale = tf.split(tf.cast(parameters, tf.float32), 2, axis=-1)
-    scale = tf.exp(bounded(log_scale, *LOG_SCALE))
-    return tfd.Independent(tfd.Normal(mean, scale), event_rank)
-
-
-def standard_normal(shape):
-    """Returns N(0, 1) over latents of the given static shape."""
-    return tfd.Independent(tfd.Normal(tf.zeros(shape), tf.ones(shape)), len(shape))
-
-
-def reparameterize(distribution, noise):
-    """Returns a differentiable sample: the distribution's own noise carried through its parameters.
-
-    Args:
-        distribution: a diagonal normal, or a bijection of one.
-        noise: standard normals, broadcastable with [*batch, *event].
-
-    Source: Kingma and Welling (2014), section 2.4.
-    """
-    if hasattr(distribution, "bijector"):
-        return distribution.bijector.forward(reparameterize(distribution.distribution, noise))
-    normal = distribution.distribution
-    return normal.loc + normal.scale * noise
-
-
-def centre(distribution):
-    """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it."""
-    if hasattr(distribution, "bijector"):
-        return distribution.bijector.forward(centre(distribution.distribution))
-    return distribution.mean()
 
 
 def check_likelihood(name):

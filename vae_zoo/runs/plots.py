@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vae_zoo import files
+from vae_zoo.runs import files
 
 _IMAGE_INCHES = 0.5  # of a side, in a grid
 _GAP = 2  # pixels of white between images

@@ -1,4 +1,4 @@
-"""Training: Keras's `fit` from any step, and what a run needs around it.
+"""Keras's `fit` from any step, and what a run needs around it.
 
 Every epoch ends with the bound of validation images (the ELBO, or what else the model trains),
 with averaged weights where the optimizer averages them; the best weights so far are kept. A
@@ -8,119 +8,21 @@ a resumed run is the uninterrupted one.
 
 import pathlib
 import time
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import elbo, errors, optimizers, progress, runs
-from vae_zoo.checkpoints import Checkpoints
-from vae_zoo.vae import EVALUATION_STEP
+from vae_zoo import errors, runs
+from vae_zoo.training import optimizers
+from vae_zoo.training.checkpoints import Checkpoints
+from vae_zoo.training.settings import Outcome
+from vae_zoo.training.setup import is_chief, make_strategy
+from vae_zoo.training.validation import validation
 
-SCHEDULES = ("constant", "cosine")
-STRATEGIES = ("one", "mirrored", "multi_worker")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _CHECKPOINT_SECONDS = 20
-_VALIDATION_SHARE = 16  # at most num_train / 16 images an epoch, or 2,000
 _BAD_STEPS = 20  # skipped in a row, after which the last good state is restored
 _RESTARTS = 5
-
-
-class Settings(NamedTuple):
-    """How a model is trained: config.json's "training".
-
-    Attributes:
-        epochs: passes over the training split.
-        learning_rate: Adam's, at its highest.
-        schedule: "constant" or "cosine" (to zero at the end).
-        seed: run seed.
-        precision: dtype policy of the layers.
-        jit: "auto", "on" or "off": XLA.
-        strategy: "one", "mirrored" or "multi_worker".
-        patience: epochs without a better validation ELBO before stopping; 0 never stops.
-        ema: momentum of the averaged weights; 0: none.
-        skip_norm: gradient norm beyond which a step is skipped; None: only what is not finite.
-        max_minutes: stop after so much training, whatever the epoch; None: never.
-    """
-
-    epochs: int
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    seed: int = 0
-    precision: str = "float32"
-    jit: str = "auto"
-    strategy: str = "one"
-    patience: int = 0
-    ema: float = 0.0
-    skip_norm: float | None = None
-    max_minutes: float | None = None
-
-
-class Outcome(NamedTuple):
-    """What training tells of itself.
-
-    Attributes:
-        epochs: epochs trained.
-        best_epoch: the one whose weights the model has now.
-        steps: optimizer steps, skipped ones included.
-        skipped: steps skipped for their gradient.
-        restarts: how often the last good state was restored.
-        minutes: wall-clock training time, over all resumed parts.
-        cpu_minutes: CPU time of all cores.
-        images_per_second: training alone, first call and validation left out.
-    """
-
-    epochs: int
-    best_epoch: int
-    steps: int
-    skipped: int
-    restarts: int
-    minutes: float
-    cpu_minutes: float
-    images_per_second: float
-
-
-def make_strategy(name):
-    """Returns the tf.distribute strategy of a name; "multi_worker" reads TF_CONFIG."""
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def is_chief(strategy):
-    """Returns whether this process writes the run's files."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_type or resolver.task_id == 0
-
-
-def compile_model(model, settings, steps_per_epoch):
-    """Compiles a model as the command does: guarded Adam, schedule, many steps a call.
-
-    Args:
-        model: a VAE; call within the strategy's scope.
-        settings: Settings.
-        steps_per_epoch: optimizer steps of an epoch.
-    """
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        total = max(1, settings.epochs * steps_per_epoch)
-        rate = keras.optimizers.schedules.CosineDecay(rate, total)
-    averaging = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
-    optimizer = optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging)
-    if model.dtype_policy.name == "mixed_float16":
-        optimizer = optimizers.GuardedLossScale(optimizer)
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    model.compile(
-        optimizer=optimizer,
-        # XLA makes convolutions slower on a CPU.
-        jit_compile=on_gpu if settings.jit == "auto" else settings.jit == "on",
-        steps_per_execution=min(50 if on_gpu else 20, steps_per_epoch),
-    )
-    model.optimizer.build(model.trainable_variables)
-    model.steps_per_epoch = steps_per_epoch
 
 
 def train(model, splits, directory, settings, callbacks=(), strategy=None):
@@ -189,7 +91,7 @@ class _Session(keras.callbacks.Callback):
             },
             chief,
         )
-        self.validate = _validation(model, splits)
+        self.validate = validation(model, splits)
         self.rows, self.writer, self.restored_metrics = [], None, None
         self.saved_at = self.ticked_at = time.monotonic()
         self.cpu_at = time.process_time()
@@ -363,67 +265,3 @@ class _Session(keras.callbacks.Callback):
             cpu_minutes=float(self.clocks["cpu"].numpy() / 60),
             images_per_second=self._speed(),
         )
-
-
-class ProgressBar(keras.callbacks.Callback):
-    """The command's line on a terminal: images a second, ELBO, rate, distortion, time left."""
-
-    def __init__(self, settings, batch_size):
-        super().__init__()
-        self.epochs, self.batch_size, self.bar = settings.epochs, batch_size, None
-
-    def on_train_batch_end(self, batch, logs=None):
-        per_epoch = self.model.steps_per_epoch
-        step = self.model.steps_made
-        if self.bar is None:
-            self.bar = progress.Progress(self.epochs * per_epoch, "training")
-            self.started = (time.monotonic(), step)
-        seconds, first = time.monotonic() - self.started[0], self.started[1]
-        speed = (step - first) * self.batch_size / seconds if step > first else 0.0
-        terms = {name: float(logs[name]) for name in ("elbo", "rate", "distortion")}
-        self.bar(
-            step,
-            f"epoch {(step - 1) // per_epoch + 1}/{self.epochs} {speed:,.0f} images/s "
-            + " ".join(f"{name} {value:.2f}" for name, value in terms.items()),
-        )
-
-    def on_train_end(self, logs=None):
-        if self.bar is not None and self.model.steps_made >= self.bar.total:
-            self.bar.close()
-
-
-def _validation(model, splits):
-    """Returns a function that gives the mean terms of the validation images, in nats."""
-    count = min(splits.num_validation, max(2000, splits.num_train // _VALIDATION_SHARE))
-    images, labels = splits.images("validation", count), splits.labels("validation", count)
-    inputs = {"image": images} if labels is None else {"image": images, "label": labels}
-    data = tf.data.Dataset.from_tensor_slices(inputs).batch(splits.batch_size)
-
-    @tf.function(reduce_retracing=True)
-    def sums(batch, index):
-        terms = model.terms(
-            batch,
-            num_samples=model.training_samples,
-            analytic=model.analytic_training,
-            seed=model.noise_key(EVALUATION_STEP - index),  # the same in every epoch
-        )
-        return (
-            -tf.reduce_sum(tf.reduce_mean(terms.log_likelihood, axis=1)),
-            tf.reduce_sum(tf.reduce_mean(terms.rate, axis=1), axis=0),
-            tf.reduce_sum(model.bound(elbo.log_weights(terms))),
-        )
-
-    def validate():
-        with optimizers.averaged(model):
-            parts = [sums(batch, tf.constant(index)) for index, batch in enumerate(data)]
-        distortion = sum(float(part[0]) for part in parts) / count
-        rates = sum(part[1].numpy().astype(np.float64) for part in parts) / count  # [L]
-        figures = {"elbo": -distortion - float(rates.sum()), "rate": float(rates.sum())}
-        figures["distortion"] = distortion
-        if model.training_samples > 1:
-            figures["bound"] = sum(float(part[2]) for part in parts) / count
-        if len(rates) > 1:
-            figures |= {f"rate_{i + 1}": float(rate) for i, rate in enumerate(rates)}
-        return figures
-
-    return validate

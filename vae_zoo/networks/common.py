@@ -1,0 +1,179 @@
+"""What the networks are built of: residual blocks, changes of resolution, sizes of the stages."""
+
+import contextlib
+import random
+
+import keras
+from keras import layers
+
+from vae_zoo import errors
+
+_SMALLEST = 8  # maps are halved until a side is at most this
+# Where TensorFlow fuses a convolution, a bias, a sum and LeakyReLU for oneDNN, as it does by itself
+# on AVX-512 servers, it takes this slope whatever was asked for.
+_SLOPE = 0.2
+
+
+def over_samples(network, inputs, event_rank=1):
+    """Returns network(inputs) for inputs [..., *event] with any leading axes, [..., *outputs].
+
+    Args:
+        network: a layer or stack, [N, *event] -> [N, *outputs].
+        inputs: samples of an image, images, or both.
+        event_rank: how many of the last axes are one input of the network.
+    """
+    shape = keras.ops.shape(inputs)
+    outputs = network(keras.ops.reshape(inputs, (-1, *shape[-event_rank:])))
+    return keras.ops.reshape(outputs, (*shape[:-event_rank], *outputs.shape[1:]))
+
+
+def resolutions(image_shape):
+    """Returns the map sizes from the image's down: halved until a side is at most 8.
+
+    Args:
+        image_shape: (H, W, C).
+
+    Raises:
+        UserError: where a side is odd before that.
+    """
+    height, width = image_shape[:2]
+    sizes = [(height, width)]
+    while min(sizes[-1]) > _SMALLEST:
+        height, width = sizes[-1]
+        if height % 2 or width % 2:
+            raise errors.UserError(
+                f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved down to "
+                f"{_SMALLEST} x {_SMALLEST} or less ({height} x {width} is odd). Expected sides "
+                "such as 28, 32 or 64; resize with --image_size, or take --set network=mlp."
+            )
+        sizes.append((height // 2, width // 2))
+    return sizes
+
+
+def halvings(image_shape):
+    """Returns how many times to halve an image; a UserError where there is nothing to halve."""
+    count = len(resolutions(image_shape)) - 1
+    if not count:
+        raise errors.UserError(
+            f"Images of {image_shape[0]} x {image_shape[1]} are too small for convolutions that "
+            f"halve them. Expected sides above {_SMALLEST}; resize with --image_size, or take "
+            "--set network=mlp."
+        )
+    return count
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class PreActivationBlock(layers.Layer):
+    """Pre-activation residual bottleneck: x + 1x1(3x3(1x1(x))), a rectifier before each.
+
+    The last convolution starts at zero, so that a deep stack starts as the identity.
+
+    Args:
+        channels: channels in and out; a quarter of them between.
+        size: of the convolution in the middle; 1 for maps of 1 x 1.
+
+    Source: He et al. (2016), "Identity mappings in deep residual networks", fig. 4e.
+    """
+
+    def __init__(self, channels, size=3, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.size = channels, size
+        narrow = max(channels // 4, 4)
+        policy = self.dtype_policy
+        self.convolutions = [
+            layers.Conv2D(narrow, 1, dtype=policy),
+            layers.Conv2D(narrow, size, padding="same", dtype=policy),
+            layers.Conv2D(channels, 1, kernel_initializer="zeros", dtype=policy),
+        ]
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        for convolution in self.convolutions:
+            convolution.build(shape)
+            shape = (*shape[:-1], convolution.filters)
+
+    def call(self, inputs):
+        x = inputs
+        for convolution in self.convolutions:
+            x = convolution(keras.ops.leaky_relu(x, _SLOPE))
+        return inputs + x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "size": self.size}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class DepthToSpace(layers.Layer):
+    """Trades channels for resolution: [B, H, W, f * f * C] -> [B, f * H, f * W, C].
+
+    Args:
+        factor: f.
+    """
+
+    def __init__(self, factor=2, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.nn.depth_to_space(inputs, self.factor)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, self.factor * height, self.factor * width, channels // self.factor**2
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class SpaceToDepth(DepthToSpace):
+    """Trades resolution for channels: [B, f * H, f * W, C] -> [B, H, W, f * f * C].
+
+    Args:
+        factor: f.
+    """
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.nn.space_to_depth(inputs, self.factor)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return batch, height // self.factor, width // self.factor, channels * self.factor**2
+
+
+def leaky_relu(dtype=None):
+    """Returns a LeakyReLU layer of the slope that every kernel of TensorFlow agrees about."""
+    return layers.LeakyReLU(_SLOPE, dtype=dtype)
+
+
+@contextlib.contextmanager
+def initial_weights_of(seed):
+    """Makes Keras's initializers, which draw their seeds from `random`, a function of the seed."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def check_widths(name, widths):
+    """Returns the widths of a stack as a tuple; a UserError names an argument that is none."""
+    listed = isinstance(widths, (tuple, list)) and len(widths) > 0
+    if not listed or not all(type(n) is int and n > 0 for n in widths):
+        raise errors.UserError(
+            f"{name}={widths!r}: expected a positive whole number for each layer: (500, 500)."
+        )
+    return tuple(widths)
+
+
+def stage_channels(hidden, stages):
+    """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
+    return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]

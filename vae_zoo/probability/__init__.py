@@ -1,0 +1,1 @@
+"""The mathematics: the ELBO, distributions, likelihoods, priors, posteriors, noise."""

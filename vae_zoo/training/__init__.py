@@ -1,0 +1,19 @@
+"""Training: settings, the session around `fit`, its loop, optimizers and checkpoints."""
+
+from vae_zoo.training.progress_bar import ProgressBar
+from vae_zoo.training.session import train
+from vae_zoo.training.settings import PRECISIONS, SCHEDULES, STRATEGIES, Outcome, Settings
+from vae_zoo.training.setup import compile_model, is_chief, make_strategy
+
+__all__ = [
+    "Outcome",
+    "PRECISIONS",
+    "ProgressBar",
+    "SCHEDULES",
+    "STRATEGIES",
+    "Settings",
+    "compile_model",
+    "is_chief",
+    "make_strategy",
+    "train",
+]

@@ -1,0 +1,34 @@
+"""The line that a training shows of itself."""
+
+import time
+
+import keras
+
+from vae_zoo import progress
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """The command's line on a terminal: images a second, ELBO, rate, distortion, time left."""
+
+    def __init__(self, settings, batch_size):
+        super().__init__()
+        self.epochs, self.batch_size, self.bar = settings.epochs, batch_size, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        per_epoch = self.model.steps_per_epoch
+        step = self.model.steps_made
+        if self.bar is None:
+            self.bar = progress.Progress(self.epochs * per_epoch, "training")
+            self.started = (time.monotonic(), step)
+        seconds, first = time.monotonic() - self.started[0], self.started[1]
+        speed = (step - first) * self.batch_size / seconds if step > first else 0.0
+        terms = {name: float(logs[name]) for name in ("elbo", "rate", "distortion")}
+        self.bar(
+            step,
+            f"epoch {(step - 1) // per_epoch + 1}/{self.epochs} {speed:,.0f} images/s "
+            + " ".join(f"{name} {value:.2f}" for name, value in terms.items()),
+        )
+
+    def on_train_end(self, logs=None):
+        if self.bar is not None and self.model.steps_made >= self.bar.total:
+            self.bar.close()

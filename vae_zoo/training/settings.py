@@ -1,0 +1,61 @@
+"""How a model is trained, and what came of it."""
+
+from typing import NamedTuple
+
+SCHEDULES = ("constant", "cosine")
+STRATEGIES = ("one", "mirrored", "multi_worker")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+class Settings(NamedTuple):
+    """How a model is trained: config.json's "training".
+
+    Attributes:
+        epochs: passes over the training split.
+        learning_rate: Adam's, at its highest.
+        schedule: "constant" or "cosine" (to zero at the end).
+        seed: run seed.
+        precision: dtype policy of the layers.
+        jit: "auto", "on" or "off": XLA.
+        strategy: "one", "mirrored" or "multi_worker".
+        patience: epochs without a better validation ELBO before stopping; 0 never stops.
+        ema: momentum of the averaged weights; 0: none.
+        skip_norm: gradient norm beyond which a step is skipped; None: only what is not finite.
+        max_minutes: stop after so much training, whatever the epoch; None: never.
+    """
+
+    epochs: int
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    seed: int = 0
+    precision: str = "float32"
+    jit: str = "auto"
+    strategy: str = "one"
+    patience: int = 0
+    ema: float = 0.0
+    skip_norm: float | None = None
+    max_minutes: float | None = None
+
+
+class Outcome(NamedTuple):
+    """What training tells of itself.
+
+    Attributes:
+        epochs: epochs trained.
+        best_epoch: the one whose weights the model has now.
+        steps: optimizer steps, skipped ones included.
+        skipped: steps skipped for their gradient.
+        restarts: how often the last good state was restored.
+        minutes: wall-clock training time, over all resumed parts.
+        cpu_minutes: CPU time of all cores.
+        images_per_second: training alone, first call and validation left out.
+    """
+
+    epochs: int
+    best_epoch: int
+    steps: int
+    skipped: int
+    restarts: int
+    minutes: float
+    cpu_minutes: float
+    images_per_second: float
