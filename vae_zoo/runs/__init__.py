@@ -1,0 +1,41 @@
+"""Runs: a run's directory, its files, its report and every picture."""
+
+from vae_zoo.runs.directory import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    MODEL,
+    REPORT,
+    TENSORBOARD,
+    describe,
+    load_run,
+    load_splits,
+    open_run,
+    read_config,
+    save_model,
+)
+from vae_zoo.runs.files import atomic, read_rows, write_json, write_rows
+from vae_zoo.runs.provenance import git_commit, versions
+
+__all__ = [
+    "BEST",
+    "CHECKPOINTS",
+    "CONFIG",
+    "METRICS",
+    "MODEL",
+    "REPORT",
+    "TENSORBOARD",
+    "atomic",
+    "describe",
+    "git_commit",
+    "load_run",
+    "load_splits",
+    "open_run",
+    "read_config",
+    "read_rows",
+    "save_model",
+    "versions",
+    "write_json",
+    "write_rows",
+]
