@@ -16,6 +16,7 @@ from vae_zoo.runs.files import atomic, plain, write_json
 from vae_zoo.runs.provenance import git_commit, versions
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
+FORMAT = 1  # of a run; a run of before it was counted has none
 CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
 # What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
 # goes last, so that the same command goes on after a kill.
@@ -54,6 +55,11 @@ def _check_shape(path, config):
     """Raises a UserError for a config.json that this program has not written."""
     if not isinstance(config, dict):
         raise _not_ours(path, "the whole", config)
+    if config.get("format", FORMAT) != FORMAT:
+        raise errors.UserError(
+            f"{path} is of format {config['format']!r:.40}; this version reads format {FORMAT}. "
+            "A newer version of vae_zoo wrote it: expected that version, or a run of this one."
+        )
     wanted = {"model": str, "arguments": dict, "dataset": dict, "training": dict}
     for name, kind in wanted.items():
         if not isinstance(config.get(name), kind):
@@ -182,6 +188,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
 def describe(model, arguments, dataset, training, command, splits):
     """Returns the content of config.json."""
     return {
+        "format": FORMAT,
         "model": model,
         "arguments": arguments,
         "dataset": dataset,
