@@ -8,7 +8,7 @@ from PIL import Image
 
 import vae_zoo
 from vae_zoo import datasets
-from vae_zoo.datasets import sprites
+from vae_zoo.datasets import outlines, shapes, sprites
 from vae_zoo.datasets.stored import SPLITS
 
 
@@ -244,3 +244,30 @@ def test_images_are_cut_and_resized_only_when_asked(npz):
 def test_a_batch_larger_than_the_data_is_refused(npz, grey):
     with pytest.raises(vae_zoo.UserError, match="batch_size=161 is larger.*160 images"):
         datasets.load(npz(**grey), batch_size=161)
+
+
+def test_shapes_are_coloured_labelled_and_inside_the_image(data_dir):
+    splits = datasets.load("shapes", data_dir=data_dir)
+    assert splits.image_shape == (32, 32, 3) and splits.likelihood == "discretized_logistic"
+    assert tuple(splits.label_names) == shapes.SHAPES
+    labels = splits.labels("train")
+    assert np.bincount(labels).tolist() == [1600] * 3
+    images = splits.raw("train")
+    assert images.shape == (4800, 32, 32, 3) and images.std(axis=(0, 1, 2)).min() > 60
+    # Of one colour from edge to edge is the ground alone: no shape touches two edges of an image.
+    plain = np.abs(np.diff(images[:, 0].astype(int), axis=1)).max(axis=(1, 2)) < 25
+    assert plain.mean() > 0.95
+
+
+def test_drawn_shapes_are_a_function_of_the_seed():
+    images = shapes.draw(np.arange(300) % 3, 64, seed=1)
+    again = shapes.draw(np.arange(300) % 3, 64, seed=1)
+    np.testing.assert_array_equal(images, again)
+    assert not np.array_equal(images, shapes.draw(np.arange(300) % 3, 64, seed=2))
+
+
+@pytest.mark.parametrize("name, area", [("disc", np.pi), ("square", 4.0), ("triangle", 1.87)])
+def test_outlines_enclose_their_area(name, area):
+    v, u = np.mgrid[-2:2:801j, -2:2:801j]
+    inside = (getattr(outlines, name)(u, v) < 0).mean() * 16
+    np.testing.assert_allclose(inside, area, rtol=0.02)

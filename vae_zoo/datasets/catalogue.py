@@ -39,6 +39,11 @@ DATASETS = {
         "dynamic",
         ships=True,
     ),
+    "shapes": DatasetSpec(
+        "6,000 drawn shapes in colour, 32 x 32 (64 x 64: shapes/large), 3 classes; ships",
+        "none",
+        ships=True,
+    ),
     "mnist": DatasetSpec("handwritten digits, 28 x 28", "dynamic"),
     "binarized_mnist": DatasetSpec("Larochelle's statically binarised MNIST", "static"),
     "fashion_mnist": DatasetSpec("clothes, 28 x 28 grey", "dynamic"),

@@ -72,7 +72,7 @@ def _builder(name, spec, data_dir):
     import tensorflow_datasets as tfds
 
     if spec.ships:
-        from vae_zoo.datasets import digits, sprites  # noqa: F401 (registers them)
+        from vae_zoo.datasets import digits, shapes, sprites  # noqa: F401 (registers them)
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import tensorflow_datasets as tfds
 
+from vae_zoo.datasets import outlines
+
 SIZE = 64
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 SHAPES = ("square", "ellipse", "heart")
@@ -80,7 +82,7 @@ def draw(factors, sizes):
     of its centre to the outline.
     """
     images = np.zeros((len(factors), SIZE, SIZE, 1), np.uint8)
-    for shape, distance in enumerate((_square, _ellipse, _heart)):
+    for shape, distance in enumerate((outlines.square, outlines.ellipse, outlines.heart)):
         rows = factors[:, 0] == shape
         images[rows, ..., 0] = _draw_shape(distance, factors[rows], sizes)
     return images
@@ -98,26 +100,4 @@ def _draw_shape(distance, factors, sizes):
     right, down = column - centre_x, row - centre_y
     u = (np.cos(angle) * right + np.sin(angle) * down) / radius
     v = (np.cos(angle) * down - np.sin(angle) * right) / radius
-    cover = np.clip(0.5 - distance(u, v) * radius, 0.0, 1.0)
-    return np.round(255 * cover).astype(np.uint8)
-
-
-def _square(u, v):
-    outside = np.hypot(np.maximum(np.abs(u) - 1, 0), np.maximum(np.abs(v) - 1, 0))
-    return outside + np.minimum(np.maximum(np.abs(u), np.abs(v)) - 1, 0)
-
-
-def _ellipse(u, v):
-    a, b = 1.3, 0.75
-    level = np.hypot(u / a, v / b)
-    slope = np.hypot(u / a**2, v / b**2) / np.maximum(level, 1e-6)
-    return (level - 1) / np.maximum(slope, 1e-3)
-
-
-def _heart(u, v):
-    # A square on its tip, and a disc on each of its two upper sides.
-    half = 0.72
-    a, b = (u - v + 0.2) * 0.70710677, (u + v - 0.2) * 0.70710677
-    square = _square(a / half, b / half) * half
-    discs = np.minimum(np.hypot(a - half, b), np.hypot(a, b + half)) - half
-    return np.minimum(square, discs)
+    return np.round(255 * outlines.cover(distance(u, v) * radius)).astype(np.uint8)
