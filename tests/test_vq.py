@@ -118,7 +118,7 @@ def test_a_place_s_logits_from_the_kept_keys_are_those_of_the_whole_sequence():
     for weight in prior.trainable_variables:
         weight.assign(weight + rng.normal(0, 0.5, weight.shape).astype(np.float32))
     codes = tf.constant(rng.integers(0, 5, (3, 6)), tf.int32)
-    whole, caches, before = prior(codes), prior.empty_caches(3), 5 + 0 * codes[:, :1]
+    whole, caches, before = prior(codes), prior.empty_caches(tf.zeros([3, 6])), 5 + 0 * codes[:, :1]
     for place in range(6):
         logits, caches = prior.next_logits(before, tf.constant(place), caches)
         np.testing.assert_allclose(logits, whole[:, place], atol=1e-5)

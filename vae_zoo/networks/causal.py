@@ -79,7 +79,7 @@ class CausalTransformer(layers.Layer):
 
         nothing = tf.zeros_like(uniforms, tf.int32)
         start = self.vocabulary + nothing[:, :1]
-        loop = (tf.constant(0), nothing, start, self.empty_caches(tf.shape(uniforms)[0]))
+        loop = (tf.constant(0), nothing, start, self.empty_caches(uniforms))
         return tf.while_loop(lambda index, *_: index < self.length, place, loop)[1]
 
     def next_logits(self, before, index, caches):
@@ -98,12 +98,17 @@ class CausalTransformer(layers.Layer):
             filled.append(cache)
         return tf.cast(self.head(self.norm(x)), tf.float32)[:, 0], filled
 
-    def empty_caches(self, count):
-        """Returns the caches of `next_logits` before the first place of `count` sequences."""
+    def empty_caches(self, uniforms):
+        """Returns the caches of `next_logits` before the first place: zeros.
+
+        Args:
+            uniforms: float32 [N, L] in [0, 1). The zeros are computed from them: as a constant they
+                would be stored in an export, for each batch size.
+        """
         block = self.blocks[0]
-        shape = [count, block.heads, self.length, self.width // block.heads]
-        empty = tf.zeros(shape, self.compute_dtype)
-        return [(empty, empty) for _ in self.blocks]
+        zero = tf.cast(tf.minimum(uniforms, 0.0), self.compute_dtype)[:, tf.newaxis, :, tf.newaxis]
+        parts = tf.zeros([1, block.heads, 1, self.width // block.heads], zero.dtype)
+        return [(zero + parts, zero + parts) for _ in self.blocks]
 
     def get_config(self):
         sizes = {"vocabulary": self.vocabulary, "length": self.length, "width": self.width}
