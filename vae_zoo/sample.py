@@ -7,7 +7,7 @@ from absl import flags
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=FLAGS)
+cli.define_run(FLAGS)
 flags.DEFINE_integer("seed", 0, "row i of the seed is [seed, i]", flag_values=FLAGS)
 flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
 flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
@@ -30,13 +30,13 @@ _STEPS = 10
 def sample():
     """Draws images from a trained model; the same seed gives the same images."""
     mode = _check_flags()
+    directory, place = cli.run_directory(FLAGS)
 
     from vae_zoo import runs
 
-    directory = pathlib.Path(FLAGS.run)
     model = runs.load_run(directory)
     _check_model(model, mode)
-    output = pathlib.Path(FLAGS.output or directory / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
+    output = pathlib.Path(FLAGS.output or place / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
     draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
     arrays, picture = draw.get(mode, _prior_samples)(model)
     if FLAGS.format == "npz":
@@ -90,7 +90,7 @@ def _reconstruct(model):
     from vae_zoo import runs
     from vae_zoo.runs import plots
 
-    splits = runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir)
+    splits = runs.load_splits(cli.run_directory(FLAGS)[0], data_dir=FLAGS.data_dir)
     images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)
     labels = labels if model.needs_labels else None
     again = np.asarray(model.reconstruct(images, labels))
@@ -100,8 +100,6 @@ def _reconstruct(model):
 
 def _check_flags():
     """Returns what to draw: one of _MODES, or "samples"."""
-    if not FLAGS.run:
-        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
     if FLAGS.num < 1:
         raise errors.UserError(f"--num={FLAGS.num}: expected at least 1.")
     if not 0 <= FLAGS.temperature < float("inf"):
