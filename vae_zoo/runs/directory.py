@@ -9,15 +9,15 @@ metrics.csv  one row an epoch;  report.json  the figures on the test split
 import json
 import pathlib
 import shutil
-import tempfile
 
 from vae_zoo import errors
+from vae_zoo.runs import locks
 from vae_zoo.runs.files import atomic, plain, write_json
 from vae_zoo.runs.provenance import git_commit, versions
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 FORMAT = 1  # of a run; a run of before it was counted has none
-CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
 # goes last, so that the same command goes on after a kill.
 _WRITTEN = (
@@ -180,7 +180,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
             model, or a training with other settings.
     """
     directory = pathlib.Path(directory)
-    _make_writable(directory)
+    locks.make_writable(directory)
     entries = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
     is_run = CONFIG in entries
     if entries and not is_run:
@@ -242,18 +242,6 @@ def _check_same_settings(directory, there, here):
             f"--output_dir={directory} holds a run with other settings ({'; '.join(changed)}). "
             "Give the same flags to go on, another directory, or --overwrite to delete that run."
         )
-
-
-def _make_writable(directory):
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise errors.UserError(
-            f"--output_dir={directory} cannot be written ({error.strerror}). "
-            "Expected a directory that you may write to: take another one."
-        ) from error
 
 
 def _delete(path):
