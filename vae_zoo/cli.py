@@ -145,7 +145,8 @@ def no_space(path):
     """Returns the error for a full disk."""
     return errors.UserError(
         f"no space left for {path or 'the output'} (a full disk, a quota or a limit on the size of "
-        "files): what was written before is intact. Free some space, or take another --output_dir, and give the same command again."
+        "files): what was written before is intact. Free some space, or take another --output_dir, "
+        "and give the same command again."
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from vae_zoo import runs
 from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
 from vae_zoo.probability import noise
-from vae_zoo.runs import plots
+from vae_zoo.runs import finished, plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
@@ -107,17 +107,13 @@ def draw(directory, model, splits, seed):
 def summary(directory, report):
     """Returns lines: the bound, the two properties, the training, the pictures, what next."""
     pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
-    run = f"--run={directory}"
     lines = [
         likelihood_line(report),
         *_reconstruction_lines(report),
         _property_line(report),
         _training_line(report),
         f"Pictures in {directory}: {', '.join(pictures)}",
-        "Next, one of:",
-        f"  python -m vae_zoo.evaluate {run}",
-        f"  python -m vae_zoo.sample {run}",
-        f"  python -m export {run} --output_dir={directory}-export",
+        *finished.next_steps(directory),
     ]
     return "\n".join(lines)
 
@@ -179,11 +175,18 @@ def _property_line(report):
 def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
-        f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
+        f"({report['images_per_second']:,.0f} images/s), {_chosen(report)}; "
         f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
     )
+
+
+def _chosen(report):
+    """Returns which epoch's weights the model has, as words."""
+    if not report["best_epoch"]:
+        return "out of time within the first: the last weights"
+    return f"best epoch {report['best_epoch']}"
 
 
 def _use_of_latents(report):

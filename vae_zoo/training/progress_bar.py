@@ -1,4 +1,4 @@
-"""The line that a training shows of itself."""
+"""The lines that a training shows of itself."""
 
 import time
 
@@ -32,3 +32,46 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.bar is not None and self.model.steps_made >= self.bar.total:
             self.bar.close()
+
+
+class ProgressLines(keras.callbacks.Callback):
+    """What the command prints where there is no terminal: a line for an epoch, or for a minute.
+
+    Args:
+        settings: Settings.
+        batch_size: images of a step.
+        least: seconds between two lines, at least; short epochs share one.
+        most: seconds between two lines, at most, where a call of the loop takes less.
+    """
+
+    def __init__(self, settings, batch_size, least=5.0, most=60.0):
+        super().__init__()
+        self.epochs, self.batch_size = settings.epochs, batch_size
+        self.least, self.most, self.started = least, most, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.started is None:
+            self.started = (time.monotonic(), self.model.steps_made)
+            self.printed_at = self.started[0]
+        if time.monotonic() - self.printed_at >= self.most:
+            self._print(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = self.model.steps_made >= self.epochs * self.model.steps_per_epoch
+        if last or time.monotonic() - self.printed_at >= self.least:
+            self._print(logs)
+
+    def _print(self, logs):
+        now, step, per_epoch = time.monotonic(), self.model.steps_made, self.model.steps_per_epoch
+        total = self.epochs * per_epoch
+        parts = [f"epoch {(step - 1) // per_epoch + 1}/{self.epochs}", f"step {step:,}/{total:,}"]
+        made, left = step - self.started[1], ""
+        if made:
+            seconds = (now - self.started[0]) / made
+            parts.append(f"{self.batch_size / seconds:,.0f} images/s")
+            left = f"{progress.duration(seconds * (total - step))} left"
+        names = {"elbo": "elbo", "rate": "rate", "distortion": "distortion"}
+        names["val_elbo"] = "validation elbo"
+        parts += [f"{text} {float(logs[n]):.2f}" for n, text in names.items() if n in logs]
+        print(", ".join([*parts, left] if left else parts), flush=True)
+        self.printed_at = now
