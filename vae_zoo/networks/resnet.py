@@ -63,7 +63,8 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
     """
     height, width = common.resolutions(image_shape)[-1]
     _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype)
-    top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
+    lowest = common.stage_channels(hidden, len(_factors(image_shape)))[-1]
+    top = layers.Conv2D(lowest, 3, padding="same", dtype=dtype)
     map_shape = (height, width, channels)
     start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]
     return keras.Sequential([*start, *stack], name="decoder")
