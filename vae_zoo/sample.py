@@ -1,5 +1,6 @@
 """Draws from a trained run: python -m vae_zoo.sample --run=runs/conv_vae-digits --seed=0"""
 
+import inspect
 import pathlib
 
 from absl import flags
@@ -13,6 +14,13 @@ flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
 flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
 flags.DEFINE_float("temperature", 1.0, "factor of the prior's noise", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "sampling steps, for a diffusion model", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "sampler",
+    None,
+    ["ancestral", "ddim"],
+    "of a diffusion model: ddim takes a tenth of the steps",
+    flag_values=FLAGS,
+)
 flags.DEFINE_enum("format", "png", ["png", "npz"], "of what is written", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "the file (default: in the run)", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
@@ -25,6 +33,7 @@ for _name, _help in {
 
 _MODES = ("interpolate", "traverse", "reconstruct")
 _STEPS = 10
+_DIFFUSION = ("steps", "sampler")  # flags of models that draw in many steps
 
 
 def sample():
@@ -57,7 +66,7 @@ def _prior_samples(model):
     from vae_zoo.runs import plots
 
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
-    options = {} if FLAGS.steps is None else {"steps": FLAGS.steps}
+    options = {name: FLAGS[name].value for name in _DIFFUSION if FLAGS[name].value is not None}
     seed = noise.rows(FLAGS.seed, FLAGS.num)
     images, z = model.sample(seed, labels, FLAGS.temperature, **options)
     arrays = {"image": np.asarray(images), "z": np.asarray(z), "seed": seed}
@@ -127,10 +136,12 @@ def _check_model(model, mode):
         raise errors.UserError(
             f"--label={FLAGS.label}: expected a class from 0 to {model.num_classes - 1}."
         )
-    if FLAGS.steps is not None and "steps" not in type(model).sample.__code__.co_varnames:
-        raise errors.UserError(
-            f"--steps={FLAGS.steps}: {model.name} draws in one step. Leave the flag out."
-        )
+    for name in _DIFFUSION:
+        known = name in inspect.signature(model.sample).parameters
+        if FLAGS[name].value is not None and not known:
+            raise errors.UserError(
+                f"--{name}={FLAGS[name].value}: {model.name} draws in one step. Leave the flag out."
+            )
 
 
 def main():
