@@ -155,7 +155,7 @@ def _draw_worst(output, model, images, labels, table):
     first = next(iter(table))
     unit = "NLL" if first == "nll" else "BCE + rate"
     values = np.abs(table[first][: FLAGS.worst])
-    titles = [f"{images.names[i]}: {unit} {v:.1f}" for i, v in zip(rows, values, strict=True)]
+    titles = [f"{images.names[i]}: {unit} {v:.1f} nats" for i, v in zip(rows, values, strict=True)]
     path = output.with_name(f"{output.stem}-worst.png")
     plots.errors_of(path, shown, again, titles)
     print(f"the {len(rows)} least likely are drawn in {path}")

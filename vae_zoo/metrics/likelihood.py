@@ -222,6 +222,7 @@ def _compile(model, samples):
     @tf.function(reduce_retracing=True)
     def function(inputs, numbers):
         seed, first, num_samples, chunks = tf.unstack(numbers)
+
         def key(chunk):
             return _key(seed, first + chunk)
 

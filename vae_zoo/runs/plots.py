@@ -62,7 +62,7 @@ def errors_of(path, images, reconstructions, titles):
     columns = [np.repeat(part, colours, axis=-1) for part in (images, reconstructions)]
     columns.append(colormaps["magma"](error)[..., :3])
     tiles = np.stack(columns, axis=1).reshape(-1, *images.shape[1:3], 3)
-    beside = [title if len(title) <= _LONGEST_TITLE else f"...{title[3 - _LONGEST_TITLE:]}" for title in titles]
+    beside = [t if len(t) <= _LONGEST_TITLE else f"...{t[3 - _LONGEST_TITLE:]}" for t in titles]
     above = ["image", "again", "error"]
     _draw_tiles(path, _tiled(tiles, 3), 3, images.shape[1:3], above=above, beside=beside)
 
