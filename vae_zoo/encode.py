@@ -14,17 +14,17 @@ def encode():
     The codes, of a vq_vae; the top layer's posterior, of a hierarchy. Images are read a few at a
     time; interrupted, the same command goes on.
     """
-    output = per_image.check_flags(FLAGS, (".npz", ".csv"))
+    directory, output = per_image.check_flags(FLAGS, (".npz", ".csv"))
 
     from vae_zoo import runs
 
-    config = runs.read_config(FLAGS.run)
-    model = runs.load_run(FLAGS.run)
+    config = runs.read_config(directory)
+    model = runs.load_run(directory)
 
     from vae_zoo.metrics import encodings
 
     encoder = encodings.Encoder(model, FLAGS.seed, FLAGS.batch_size)
-    images = per_image.open_images(FLAGS, config)
+    images = per_image.open_images(FLAGS, directory, config)
     labels = per_image.class_numbers(images, model, config, FLAGS.label)
     width = sum(encoder.sizes.values())
     key = per_image.fingerprint(images, labels, model, "encode", FLAGS.seed, encoder.batch_size)

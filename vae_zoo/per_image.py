@@ -11,13 +11,13 @@ from vae_zoo import cli, errors
 def define_flags(flag_values):
     """Defines the flags that say which run, which images, and where the result goes."""
     texts = {
-        "run": "the --output_dir of a training",
         "images": "a folder of images (or of class folders), a zip or tar of one, a .npz or .npy "
         "file, or one image file",
         "dataset": "a data set by name, in the place of --images",
         "output": "the file that is written",
         "data_dir": "prepared TFDS data",
     }
+    cli.define_run(flag_values)
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=flag_values)
     splits = ["test", "validation", "train"]
@@ -43,14 +43,16 @@ def define_image_flags(flag_values):
 
 
 def check_flags(given, suffixes):
-    """Returns the output as a path; a UserError for flags that make no sense.
+    """Returns the folder of the run, and the output as a path.
 
     Args:
         given: FlagValues with the flags of `define_flags`.
         suffixes: that the output may have.
+
+    Raises:
+        UserError: for flags that make no sense.
     """
-    if not given.run:
-        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
+    directory, _ = cli.run_directory(given)
     if bool(given.images) == bool(given.dataset):
         raise errors.UserError(
             "expected one of --images (your own) and --dataset (by name, with --split), got "
@@ -59,7 +61,7 @@ def check_flags(given, suffixes):
     cli.check_seed(given.seed)
     if given.batch_size is not None and given.batch_size < 1:
         raise errors.UserError(f"--batch_size={given.batch_size}: expected at least 1.")
-    return _check_output(given, suffixes)
+    return directory, _check_output(given, suffixes)
 
 
 def _check_output(given, suffixes):
@@ -86,11 +88,12 @@ def _check_output(given, suffixes):
     return output
 
 
-def open_images(given, config):
+def open_images(given, directory, config):
     """Returns the images that the flags name: ListedImages, or SplitImages of a data set.
 
     Args:
         given: FlagValues with images, seed, resize, skip_broken; dataset, split and data_dir.
+        directory: of the run.
         config: of the run.
     """
     if given.images:
@@ -99,7 +102,7 @@ def open_images(given, config):
     from vae_zoo import runs
     from vae_zoo.datasets import listed
 
-    splits = runs.load_splits(given.run, name=given.dataset, data_dir=given.data_dir)
+    splits = runs.load_splits(directory, name=given.dataset, data_dir=given.data_dir)
     return listed.SplitImages(splits, given.split)
 
 

@@ -24,14 +24,14 @@ def score():
     In nats; with a contact sheet of the worst images next to the table. Images are read a few at a
     time; interrupted, the same command goes on.
     """
-    output = per_image.check_flags(FLAGS, (".csv",))
+    directory, output = per_image.check_flags(FLAGS, (".csv",))
     _check_flags()
 
     from vae_zoo import runs
 
-    config = runs.read_config(FLAGS.run)
-    model = runs.load_run(FLAGS.run)
-    images = per_image.open_images(FLAGS, config)
+    config = runs.read_config(directory)
+    model = runs.load_run(directory)
+    images = per_image.open_images(FLAGS, directory, config)
     anomalous = _anomalous(images)
     labels = per_image.class_numbers(images, model, config, FLAGS.label)
 
