@@ -11,8 +11,6 @@ from vae_zoo import cli, errors
 def define_flags(flag_values):
     """Defines the flags that say which run, which images, and where the result goes."""
     texts = {
-        "images": "a folder of images (or of class folders), a zip or tar of one, a .npz or .npy "
-        "file, or one image file",
         "dataset": "a data set by name, in the place of --images",
         "output": "the file that is written",
         "data_dir": "prepared TFDS data",
@@ -33,7 +31,14 @@ def define_flags(flag_values):
 
 
 def define_image_flags(flag_values):
-    """Defines the flags that say how the user's own images are read."""
+    """Defines the flags that say which images of the user are read, and how."""
+    flags.DEFINE_string(
+        "images",
+        None,
+        "a folder of images (or of class folders), a zip or tar of one, a .npz or .npy file, or "
+        "one image file",
+        flag_values=flag_values,
+    )
     texts = {
         "resize": "fit images as in training: cut, resized, grey or colour",
         "skip_broken": "leave out image files that cannot be read",
@@ -61,28 +66,38 @@ def check_flags(given, suffixes):
     cli.check_seed(given.seed)
     if given.batch_size is not None and given.batch_size < 1:
         raise errors.UserError(f"--batch_size={given.batch_size}: expected at least 1.")
-    return directory, _check_output(given, suffixes)
-
-
-def _check_output(given, suffixes):
-    wanted = " or ".join(suffixes)
     if not given.output:
-        raise errors.UserError(f"--output is missing: expected a file, {wanted}.")
-    output = pathlib.Path(given.output).expanduser()
+        raise errors.UserError(f"--output is missing: expected a file, {' or '.join(suffixes)}.")
+    return directory, check_output(given.output, suffixes, given.images)
+
+
+def check_output(output, suffixes, images=None):
+    """Returns the file that will be written as a path.
+
+    Args:
+        output: what the user gave.
+        suffixes: that it may have.
+        images: the user's own images, among which it may not lie; or None.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    given, output = output, pathlib.Path(output).expanduser()
     if output.suffix.lower() not in suffixes:
-        raise errors.UserError(f"--output={given.output}: expected a file that ends in {wanted}.")
+        wanted = " or ".join(suffixes)
+        raise errors.UserError(f"--output={given}: expected a file that ends in {wanted}.")
     if output.is_dir():
-        raise errors.UserError(f"--output={given.output}: it is a folder. Expected a file.")
-    if given.images and pathlib.Path(given.images).resolve() in output.resolve().parents:
+        raise errors.UserError(f"--output={given}: it is a folder. Expected a file.")
+    if images and pathlib.Path(images).expanduser().resolve() in output.resolve().parents:
         raise errors.UserError(
-            f"--output={given.output} lies among the images. Expected a file outside that folder."
+            f"--output={given} lies among the images. Expected a file outside that folder."
         )
     try:
         with tempfile.TemporaryFile(dir=output.parent):
             pass
     except OSError as error:
         raise errors.UserError(
-            f"--output={given.output} cannot be written ({error.strerror}). Expected a file in a "
+            f"--output={given} cannot be written ({error.strerror}). Expected a file in a "
             "folder that is there and that you may write to."
         ) from error
     return output
@@ -152,7 +167,8 @@ def class_numbers(images, model, config, label=None):
             f"{model.name} is conditional, and {images.name} has no classes. Expected a folder "
             "for each class, or --label."
         )
-    number = {name: i for i, name in enumerate(config.get("label_names") or ())}
+    names = config.get("label_names") or map(str, range(model.num_classes))
+    number = {name: i for i, name in enumerate(names)}
     for name in images.labels:
         if name not in number:
             raise errors.UserError(
