@@ -61,7 +61,7 @@ class ListedImages:
 
     def __init__(self, name, names, labels, pixels_of, identity, treatment, skip_broken, notes=()):
         self.name, self.names, self.labels, self.notes = name, names, labels, list(notes)
-        self.identity = f"{identity} {treatment} {skip_broken}"
+        self.identity = f"{identity} {treatment}"
         self._pixels_of, self._treatment, self._skip_broken = pixels_of, treatment, skip_broken
 
     def __len__(self):

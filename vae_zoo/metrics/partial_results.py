@@ -136,14 +136,15 @@ class PartialRows:
         """Returns how many images are done; leaves the rows of whole blocks alone."""
         if self.path.exists():
             with open(self.path, "rb") as file:
-                ours = file.read(len(self._head)) == self._head
-            if ours:
+                head, has_rows = file.readline(len(self._head)), bool(file.read(1))
+            if head == self._head:
                 return self._drop_last_block()
-            warnings.warn(
-                f"{self.path} is ignored: it belongs to other images, weights or settings. The "
-                "work starts anew.",
-                stacklevel=4,
-            )
+            if has_rows:
+                warnings.warn(
+                    f"{self.path} is ignored: it belongs to other images, weights or settings. "
+                    "The work starts anew.",
+                    stacklevel=4,
+                )
         self.path.write_bytes(self._head)
         return 0
 
