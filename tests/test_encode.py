@@ -47,8 +47,8 @@ def run(*given):
 
 def test_latents_are_the_posteriors_of_the_model(trained, raw, latents):
     with np.load(latents) as found:
-        assert found.files == ["file", "label", "mean", "stddev"]
-        order = np.array([int(file.split("/")[1].split(".")[0]) for file in found["file"]])
+        assert found.files == ["name", "label", "mean", "stddev"]
+        order = np.array([int(file.split("/")[1].split(".")[0]) for file in found["name"]])
         assert [int(label) for label in found["label"]] == raw[1][order].tolist()
         mean, stddev = found["mean"], found["stddev"]
     image = raw[0][order]
@@ -64,7 +64,7 @@ def test_a_table_holds_the_same_numbers(trained, pictures, latents, tmp_path):
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     with np.load(latents) as found:
-        assert [row["file"] for row in rows] == found["file"].tolist()
+        assert [row["name"] for row in rows] == found["name"].tolist()
         assert [row["label"] for row in rows] == found["label"].tolist()
         for name in ("mean", "stddev"):
             table = [[float(row[f"{name}_{i}"]) for i in range(4)] for row in rows]
@@ -89,14 +89,14 @@ def test_every_form_of_the_same_images_gives_the_same_latents(
     with np.load(latents) as ours, np.load(output) as theirs:
         order = slice(None)
         if form != "zip":  # the rows of an array are in its own order
-            order = [int(file.split("/")[1].split(".")[0]) for file in ours["file"]]
+            order = [int(file.split("/")[1].split(".")[0]) for file in ours["name"]]
         np.testing.assert_allclose(theirs["mean"][order], ours["mean"], atol=1e-5)
         assert ("label" in theirs.files) == (form != "npy")
 
 
 def test_one_picture_is_enough(trained, pictures, latents, tmp_path):
     with np.load(latents) as ours:
-        first, mean = ours["file"][0], ours["mean"][0]
+        first, mean = ours["name"][0], ours["mean"][0]
     output = tmp_path / "one.npz"
     flags = (f"--images={pictures / first}", f"--output={output}", "--seed=5")
     run(f"--run={trained}", *flags)

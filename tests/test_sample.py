@@ -50,9 +50,9 @@ def test_drawn_pixels_have_the_likelihoods_frequencies(name):
     seeds = noise.rows(0, 20_000)
     drawn = np.asarray(likelihoods.draw(likelihood, seeds))[:, 0, :, 0]  # [N, 4]
     levels = np.array([0, 1]) if name == "bernoulli" else np.arange(256) / 255
-    grid = levels.astype(np.float32)[:, None, None, None, None] + np.zeros((1, 1, 4, 1))
-    log_prob = likelihood.distribution.log_prob(grid.astype(np.float32))
-    probability = np.exp(np.asarray(log_prob))[:, 0, 0, :, 0]  # [levels, 4]
+    pixels = [np.full((1, 1, 4, 1), level, np.float32) for level in levels]
+    log_prob = np.stack([likelihood.distribution.log_prob(pixel) for pixel in pixels])
+    probability = np.exp(log_prob)[:, 0, 0, :, 0]  # [levels, 4]
     counts = (drawn[None] == levels[:, None, None].astype(np.float32)).mean(1)
     assert counts.sum(0) == pytest.approx(1)
     error = np.sqrt(probability * (1 - probability) / len(drawn))

@@ -86,10 +86,10 @@ def test_the_command_writes_a_sorted_table_a_sheet_and_the_auroc(
     normal = ",".join(sorted(folder.name for folder in pictures.iterdir() if folder.name.isdigit()))
     result = command("vae_zoo.score", *flags, f"--normal={normal}", check=True)
     rows = rows_of(output)
-    assert list(rows[0]) == ["file", "label", "nll", "elbo", "rate", "distortion"]
+    assert list(rows[0]) == ["name", "label", "nll", "elbo", "rate", "distortion"]
     nll = np.array([float(row["nll"]) for row in rows])
     assert len(rows) == 44 and (np.diff(nll) <= 0).all()
-    assert all(row["file"].split("/")[0] == row["label"] for row in rows)
+    assert all(row["name"].split("/")[0] == row["label"] for row in rows)
     assert {row["label"] for row in rows[:4]} == {"strange"}
     assert "AUROC 1.000 by nll" in result.stdout and "4 anomalies, 40 normal" in result.stdout
     with Image.open(tmp_path / "scores-worst.png") as sheet:
@@ -102,7 +102,7 @@ def test_a_data_set_is_scored_as_it_is_evaluated(trained, digits, data_dir, tmp_
 
     flags = ("--dataset=digits", f"--data_dir={data_dir}", "--num_samples=10", "--worst=0")
     run(f"--run={trained}", f"--output={tmp_path / 'a.csv'}", *flags)
-    rows = sorted(rows_of(tmp_path / "a.csv"), key=lambda row: int(row["file"]))
+    rows = sorted(rows_of(tmp_path / "a.csv"), key=lambda row: int(row["name"]))
     ours = np.array([float(row["nll"]) for row in rows])
     images = vae_zoo.runs.load_splits(trained).images("test")
     whole = likelihood.evaluate(vae_zoo.load_run(trained), images, num_samples=10)
@@ -155,7 +155,7 @@ def test_broken_files_are_named_or_left_out_and_counted(
     assert "2.png" in one_line(score.score, score.FLAGS, [*flags, "--num_samples=2"])
     run(*flags, "--num_samples=2", "--skip_broken")
     assert "4 images" in (said := capsys.readouterr().out) and "1 broken ones left out" in said
-    assert sorted(row["file"] for row in rows_of(tmp_path / "a.csv")) == [
+    assert sorted(row["name"] for row in rows_of(tmp_path / "a.csv")) == [
         f"{i}.png" for i in (0, 1, 3, 4)
     ]
 
@@ -167,7 +167,7 @@ def test_images_of_another_size_are_fitted_when_asked(trained, tmp_path, one_lin
     line = one_line(score.score, score.FLAGS, flags)
     assert "60 x 40 in colour" in line and "28 x 28 grey" in line and "--resize" in line
     run(*flags, "--resize")
-    assert [row["file"] for row in rows_of(tmp_path / "a.csv")] == ["wide.png"]
+    assert [row["name"] for row in rows_of(tmp_path / "a.csv")] == ["wide.png"]
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,12 @@ def _words(sizes):
 
 
 def _write_arrays(output, images, rows, sizes):
-    """Writes file, label (where there are classes), and an array for each name in `sizes`."""
+    """Writes name, label (where there are classes), and an array for each name in `sizes`."""
     import numpy as np
 
     from vae_zoo import runs
 
-    arrays, start = {"file": np.array([images.names[i] for i in rows["index"]])}, 0
+    arrays, start = {"name": np.array([images.names[i] for i in rows["index"]])}, 0
     if images.labels is not None:
         arrays["label"] = np.array([images.labels[i] for i in rows["index"]])
     for name, size in sizes.items():
@@ -61,7 +61,7 @@ def _write_arrays(output, images, rows, sizes):
 
 
 def _write_table(output, images, rows, sizes):
-    """Writes a line for each image: file, label, mean_0, mean_1, ..., stddev_0, ..."""
+    """Writes a line for each image: name, label, mean_0, mean_1, ..., stddev_0, ..."""
     import csv
 
     from vae_zoo import runs
@@ -74,7 +74,7 @@ def _write_table(output, images, rows, sizes):
         open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", *label, *columns])
+        writer.writerow(["name", *label, *columns])
         for row in rows:
             name, kind = images.names[row["index"]], [images.labels[row["index"]]] if label else []
             writer.writerow([name, *kind, *map(number, row["values"])])

@@ -120,7 +120,7 @@ def _write(output, images, table):
         open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", *label, *names])
+        writer.writerow(["name", *label, *names])
         for place, i in enumerate(table["index"]):
             kind = [images.labels[i]] if label else []
             figures = [f"{table[name][place]:.4f}" for name in names]
