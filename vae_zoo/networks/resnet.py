@@ -5,12 +5,12 @@ import math
 import keras
 from keras import layers
 
-from vae_zoo.networks import common
+from vae_zoo.networks import common, sizes
 
 
 def encoder(image_shape, hidden, blocks, dtype):
     factors = _factors(image_shape)
-    stack = []
+    stack = sizes.pad(image_shape, dtype)
     for stage, channels in enumerate(common.stage_channels(hidden, len(factors))):
         stack += [
             common.SpaceToDepth(factors[stage], dtype=dtype),
@@ -23,7 +23,7 @@ def encoder(image_shape, hidden, blocks, dtype):
 def decoder(image_shape, outputs, hidden, blocks, dtype):
     factors = _factors(image_shape)[::-1]
     channels = common.stage_channels(hidden, len(factors))[::-1]
-    smallest = (*common.resolutions(image_shape)[-1], channels[0])
+    smallest = (*sizes.resolutions(image_shape)[-1], channels[0])
     stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
     for stage, (here, above) in enumerate(zip(channels, [*channels[1:], outputs], strict=True)):
         last = stage == len(factors) - 1
@@ -35,7 +35,7 @@ def decoder(image_shape, outputs, hidden, blocks, dtype):
             ),
             common.DepthToSpace(factors[stage], dtype=dtype),
         ]
-    return stack
+    return stack + sizes.crop(image_shape, dtype)
 
 
 def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
@@ -47,9 +47,6 @@ def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
         hidden: channels at each resolution.
         blocks: residual blocks at each resolution.
         dtype: dtype policy of the layers.
-
-    Raises:
-        UserError: for an image that the stack cannot divide.
     """
     *stack, _ = encoder(image_shape, hidden, blocks, dtype)
     head = layers.Conv2D(channels, 1, dtype=dtype)
@@ -61,7 +58,7 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
 
     The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
     """
-    height, width = common.resolutions(image_shape)[-1]
+    height, width = sizes.resolutions(image_shape)[-1]
     _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype)
     top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
     map_shape = (height, width, channels)
@@ -71,5 +68,5 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
 
 def _factors(image_shape):
     """Returns by how much each stage of a resnet divides the image: 4 first, where it can."""
-    halvings = common.halvings(image_shape)
+    halvings = sizes.halvings(image_shape)
     return [4] + [2] * (halvings - 2) if halvings > 1 else [2] * halvings
