@@ -129,7 +129,7 @@ class LadderVAE(Hierarchy):
         """Returns the shape of the features at each scale, the fine one first."""
         if self.network == "mlp":
             return [(1, 1, self.hidden[0])]
-        halved = sizes.resolutions(self.image_shape, least=0)
+        halved = sizes.resolutions(self.image_shape, self._halvings())
         chosen = halved[1:][-_SCALES:] or halved
         channels = common.stage_channels(self.hidden, len(chosen))
         return [(*size, n) for size, n in zip(chosen, channels, strict=True)]
@@ -177,7 +177,7 @@ class LadderVAE(Hierarchy):
         if self.network == "mlp":
             return [layers.Flatten(), self._dense(target[-1]), layers.Reshape(target)]
         if shape == self.image_shape:
-            pad = sizes.pad(shape, self.dtype_policy, least=0)
+            pad = sizes.pad(shape, self.dtype_policy, self._halvings())
             return [*pad, *self._fold(common.SpaceToDepth), self._conv(target[-1], 3)]
         return [self._made(common.SpaceToDepth, shape[0] // target[0]), self._conv(target[-1])]
 
@@ -186,13 +186,17 @@ class LadderVAE(Hierarchy):
         if self.network == "mlp":
             flat = [self._made(common.leaky_relu), layers.Flatten()]
             return [*flat, self._dense(math.prod(picture)), layers.Reshape(picture)]
-        crop = sizes.crop(picture, self.dtype_policy, least=0)
+        crop = sizes.crop(picture, self.dtype_policy, self._halvings())
         paint = self._conv(self._finest_factor() ** 2 * picture[-1], 3)
         return [self._made(common.leaky_relu), paint, *self._fold(common.DepthToSpace), *crop]
 
     def _finest_factor(self):
         """Returns how much smaller than the padded image the finest map is."""
-        return sizes.resolutions(self.image_shape, least=0)[0][0] // self.maps[0][0]
+        padded = sizes.resolutions(self.image_shape, self._halvings())[0]
+        return padded[0] // self.maps[0][0]
+
+    def _halvings(self):
+        return sizes.halvings(self.image_shape, least=0)
 
     def _fold(self, kind):
         """Returns the layers of a kind that trade the image's resolution for channels, or back."""

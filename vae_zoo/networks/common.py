@@ -1,4 +1,4 @@
-"""What the networks are built of: residual blocks, changes of resolution, channels of the stages."""
+"""Parts of the networks: residual blocks, changes of resolution, channels of the stages."""
 
 import contextlib
 import random

@@ -10,11 +10,8 @@ from keras import layers
 _SMALLEST = 8  # maps are halved until a side is at most this
 
 
-def resolutions(image_shape, least=1):
-    """Returns the map sizes [(height, width), ...] from the padded image's down.
-
-    They are halved until a side is at most 8. The first one is the image's own size where it can
-    be halved so often.
+def halvings(image_shape, least=1):
+    """Returns how many times a stack halves an image: until a side is at most 8.
 
     Args:
         image_shape: (H, W, C).
@@ -23,29 +20,37 @@ def resolutions(image_shape, least=1):
     count, side = 0, min(image_shape[:2])
     while side > _SMALLEST or count < least:
         count, side = count + 1, (side + 1) // 2
+    return count
+
+
+def resolutions(image_shape, count=None):
+    """Returns the map sizes [(height, width), ...] from the padded image's down.
+
+    The first one is the image's own size where that can be halved so often.
+
+    Args:
+        image_shape: (H, W, C).
+        count: halvings; None is `halvings` of the image.
+    """
+    count = halvings(image_shape) if count is None else count
     smallest = [-(-side // 2**count) for side in image_shape[:2]]  # rounded up
     return [tuple(side * 2**left for side in smallest) for left in range(count, -1, -1)]
 
 
-def halvings(image_shape):
-    """Returns how many times a stack halves an image, at least once."""
-    return len(resolutions(image_shape)) - 1
-
-
-def pad(image_shape, dtype=None, least=1):
+def pad(image_shape, dtype=None, count=None):
     """Returns the layers that bring [N, H, W, P] to the first of `resolutions`: one, or none."""
-    margins = _margins(image_shape, least)
+    margins = _margins(image_shape, count)
     return [layers.ZeroPadding2D(margins, dtype=dtype)] if margins else []
 
 
-def crop(image_shape, dtype=None, least=1):
+def crop(image_shape, dtype=None, count=None):
     """Returns the layers that undo `pad`: one, or none where the image needs no padding."""
-    margins = _margins(image_shape, least)
+    margins = _margins(image_shape, count)
     return [layers.Cropping2D(margins, dtype=dtype)] if margins else []
 
 
-def _margins(image_shape, least):
+def _margins(image_shape, count):
     """Returns ((top, bottom), (left, right)) in pixels; None where there is nothing to pad."""
-    padded = resolutions(image_shape, least)[0]
+    padded = resolutions(image_shape, count)[0]
     missing = [whole - side for whole, side in zip(padded, image_shape[:2], strict=True)]
     return tuple((n // 2, n - n // 2) for n in missing) if any(missing) else None
