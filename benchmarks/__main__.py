@@ -15,6 +15,7 @@ BENCHMARKS = {
     "likelihood": "importance-weighted samples a second, against pythae's get_nll",
     "quality": "test NLL on binarised MNIST against minutes of training",
     "zoo": "every model after five minutes: ELBO, NLL, active units, samples",
+    "images": "pictures in colour: bits/dim, PSNR, completeness, samples after some minutes",
     "latency": "one call of decoder and sampler on one thread: Keras, its exports, PyTorch, ONNX",
     "memory": "peak resident memory of the default training command",
     "scaling": "one to several workers on this machine; what a model says of 8, 64 and 1,024",

@@ -146,6 +146,7 @@ def scaling(results):
 _SECTIONS = (
     quality,
     sections.zoo,
+    sections.images,
     sections.peers,
     sections.throughput,
     sections.input,

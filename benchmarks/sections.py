@@ -48,6 +48,44 @@ def _zoo_row(row):
     ]
 
 
+def images(results):
+    """Yields the section on pictures in colour."""
+    for result in _of("images", results):
+        rows = result["figures"]
+        yield "## Pictures in colour\n"
+        yield (
+            "The training command with its defaults and `--minutes`; the first "
+            f"{rows[0]['num_images']:,} test images. PSNR of the test images' reconstructions, "
+            "next to that of each image's own mean colour; completeness: the share of prior "
+            "samples that a classifier is surely of one class of, next to the same share of real "
+            "test images.\n"
+        )
+        lines = [["data", "model", "minutes", "steps", "bits/dim", "PSNR, dB", "mean colour, dB"]]
+        lines[0] += ["completeness", "real images", "active units", "images/s", "samples"]
+        yield table(lines + [_image_row(row) for row in rows])
+        yield provenance([row["origin"] for row in rows])
+
+
+def _image_row(row):
+    near, complete = row["reconstruction"], row["completeness"]
+    units = row.get("active_units")
+    bound = " (a bound)" if row["is_bound"] else ""
+    return [
+        row["dataset"],
+        f"`{row['model']}`",
+        f"{row['minutes']:.1f}",
+        f"{row['steps']:,}",
+        f"{row['bits_per_dim']:.2f}{bound}" if "bits_per_dim" in row else "",
+        f"{near['psnr']:.1f}",
+        f"{near['psnr_mean_colour']:.1f}",
+        percent(complete["share"]) if complete.get("share") is not None else "",
+        percent(complete["test_share"]) if complete.get("test_share") is not None else "",
+        "" if units is None else str(units),
+        f"{row['images_per_second']:,.0f}",
+        f"[grid](benchmarks/results/images/{row['picture']})",
+    ]
+
+
 def peers(results):
     """Yields the section on training against other frameworks."""
     for result in _of("peers", results):

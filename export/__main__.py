@@ -7,7 +7,6 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 _STRINGS = {
-    "run": (None, "the --output_dir of a training"),
     "output_dir": (None, "where to write; a new version if an export is there"),
     "name": (None, "of the served model (default: the model's)"),
     "data_dir": (None, "prepared TFDS data, for --quality"),
@@ -24,6 +23,7 @@ for _name, (_default, _help) in _STRINGS.items():
     flags.DEFINE_string(_name, _default, _help, flag_values=FLAGS)
 for _name, (_default, _help) in _LISTS.items():
     flags.DEFINE_list(_name, _default, _help, flag_values=FLAGS)
+cli.define_run(FLAGS)
 flags.DEFINE_integer("max_batch_size", 64, "largest batch of the server", flag_values=FLAGS)
 flags.DEFINE_bool("dynamic_batch", False, "a float TFLite file of any batch too", flag_values=FLAGS)
 flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_values=FLAGS)
@@ -31,14 +31,14 @@ flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_v
 
 def export_run():
     """Exports a trained run for TF Serving and for phones, into one directory."""
-    for name in ("run", "output_dir"):
-        if not FLAGS[name].value:
-            raise errors.UserError(f"--{name} is missing: expected {FLAGS[name].help}.")
+    directory, _ = cli.run_directory(FLAGS)
+    if not FLAGS.output_dir:
+        raise errors.UserError(f"--output_dir is missing: expected {FLAGS['output_dir'].help}.")
 
     extras.check(FLAGS.formats)
     from vae_zoo import runs
 
-    config = runs.read_config(FLAGS.run)  # before TensorFlow is imported
+    config = runs.read_config(directory)  # before TensorFlow is imported
 
     from export import bundle
 
@@ -49,7 +49,7 @@ def export_run():
     name = config["model"] if FLAGS.name is None else FLAGS.name
     kinds = bundle.kinds(FLAGS.formats, quantize, FLAGS.dynamic_batch)
     bundle.check_output(FLAGS.output_dir, name, kinds)
-    model = runs.load_run(FLAGS.run)
+    model = runs.load_run(directory)
     manifest = bundle.export_model(
         model,
         FLAGS.output_dir,
@@ -60,7 +60,7 @@ def export_run():
         dynamic_batch=FLAGS.dynamic_batch,
         max_batch_size=FLAGS.max_batch_size,
         label_names=config.get("label_names"),
-        splits=runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir) if FLAGS.quality else None,
+        splits=runs.load_splits(directory, data_dir=FLAGS.data_dir) if FLAGS.quality else None,
     )
     print("\n".join(_summary(manifest)))
 

@@ -52,10 +52,10 @@ def command(tmp_path_factory):
     """A function that runs one of our commands as a real process, away from the source tree."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def run(module, *flags, timeout=300, env=None, check=False):
+    def run(module, *flags, timeout=300, env=None, check=False, cwd=elsewhere):
         return subprocess.run(
             [sys.executable, "-m", module, *map(str, flags)],
-            cwd=elsewhere,
+            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             capture_output=True,
             text=True,

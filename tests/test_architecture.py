@@ -32,6 +32,7 @@ FORBIDDEN = {
     ),
     "vae_zoo/training/loop.py": ("vae_zoo",),
     "vae_zoo/training": (*MODELS, *COMMANDS, "vae_zoo.networks", "vae_zoo.metrics"),
+    "vae_zoo/base": (*MODELS, "vae_zoo.runs", "vae_zoo.datasets", "vae_zoo.metrics", *COMMANDS),
     "vae_zoo/vae.py": ("vae_zoo.models", "vae_zoo.registry", "vae_zoo.runs", *COMMANDS),
     "vae_zoo/models": ("vae_zoo.registry", "vae_zoo.runs", "vae_zoo.training.session", *COMMANDS),
     "vae_zoo/metrics": (

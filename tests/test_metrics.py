@@ -7,7 +7,7 @@ import pytest
 from known_models import LinearGaussianVAE
 
 import vae_zoo
-from vae_zoo.metrics import latent_space, likelihood, sample_quality
+from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
 
 
 class Stop(Exception):
@@ -235,3 +235,21 @@ def test_without_labels_completeness_is_absent_and_says_so(reference):
     many = np.arange(len(images)) % 200
     found = sample_quality.completeness(Generator(images), images, many)
     assert "more than 100 classes" in found["reason"]
+
+
+class Halves:
+    """Reconstructs each image as itself plus a constant."""
+
+    needs_labels = False
+
+    def reconstruct(self, image, label=None):
+        return np.asarray(image) + 0.1
+
+
+def test_psnr_is_that_of_the_error_and_of_the_mean_colour():
+    images = np.zeros((100, 4, 4, 3), np.float32)
+    images[:, :2] = 0.5  # half of it: 0.25 from the mean everywhere
+    found = reconstruction.peak_signal_to_noise(Halves(), images)
+    np.testing.assert_allclose(found["psnr"], 20.0, atol=1e-5)
+    np.testing.assert_allclose(found["psnr_mean_colour"], -20 * np.log10(0.25), atol=1e-5)
+    assert reconstruction.peak_signal_to_noise(Halves(), images * 0)["psnr_mean_colour"] is None

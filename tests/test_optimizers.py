@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_zoo import errors, training
+from vae_zoo import errors, runs, training
 from vae_zoo.runs import report
 from vae_zoo.training import optimizers
 
@@ -138,7 +138,7 @@ def test_after_many_bad_steps_the_last_good_state_is_restored(tiny, digits, tmp_
     model, outcome = train(tiny, Spoilt(digits, 22, 44), tmp_path)
     assert outcome.restarts == 1 and outcome.steps == 66 and outcome.skipped == 22
     assert all(np.isfinite(value).all() for value in model.get_weights())
-    rows = training.runs.read_rows(tmp_path / "metrics.csv")
+    rows = runs.read_rows(tmp_path / "metrics.csv")
     assert [row["skipped"] for row in rows] == [0, 22, 22]
     assert all(np.isfinite(row["val_elbo"]) for row in rows)
 

@@ -198,3 +198,26 @@ def test_what_makes_no_diffusion_is_refused(arguments, words):
     with pytest.raises(vae_zoo.UserError) as error:
         vae_zoo.create_model("vdm", **{"image_shape": (28, 28, 1), **arguments})
     assert words in str(error.value)
+
+
+def test_ddim_carries_the_noise_to_the_data_of_a_known_law(tiny):
+    model = tiny("vdm", likelihood="discretized_logistic")
+    scale = 0.3  # every pixel is N(0, 0.3^2), whose best denoiser is known
+
+    def denoise(z, gamma):
+        gamma = gamma[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        alpha, variance = tf.sqrt(tf.sigmoid(-gamma)), tf.sigmoid(gamma)
+        return alpha * scale**2 * z / (alpha**2 * scale**2 + variance)
+
+    model.denoise = denoise
+    for steps, tolerance in ((400, 0.01), (20, 0.2)):  # an error of the order of a step
+        images, z_1 = model.sample(noise.rows(0, 16), steps=steps, sampler="ddim")
+        drawn = np.std(2 * images - 1) / np.std(z_1)
+        assert float(drawn) == pytest.approx(scale, rel=tolerance)
+    _, z_1 = model.sample(noise.rows(0, 16), sampler="ddim")
+    np.testing.assert_array_equal(z_1, model.sample(noise.rows(0, 16))[1])
+
+
+def test_an_unknown_sampler_is_refused(tiny):
+    with pytest.raises(vae_zoo.UserError, match="ddim"):
+        tiny("vdm").sample(noise.rows(0, 2), sampler="ddmi")

@@ -111,6 +111,20 @@ def test_draws_follow_the_prior(small_prior):
     assert len(np.unique(likeliest, axis=0)) == 1
 
 
+def test_a_place_s_logits_from_the_kept_keys_are_those_of_the_whole_sequence():
+    prior = causal.CausalTransformer(5, 6, width=8, depth=2)
+    prior.build((None, 6))
+    rng = np.random.default_rng(0)
+    for weight in prior.trainable_variables:
+        weight.assign(weight + rng.normal(0, 0.5, weight.shape).astype(np.float32))
+    codes = tf.constant(rng.integers(0, 5, (3, 6)), tf.int32)
+    whole, caches, before = prior(codes), prior.empty_caches(tf.zeros([3, 6])), 5 + 0 * codes[:, :1]
+    for place in range(6):
+        logits, caches = prior.next_logits(before, tf.constant(place), caches)
+        np.testing.assert_allclose(logits, whole[:, place], atol=1e-5)
+        before = codes[:, place : place + 1]
+
+
 def test_samples_are_decoded_draws_of_the_learned_prior(tiny):
     model = tiny("vq_vae")
     model.codebook.vectors.assign(np.random.default_rng(0).normal(size=(8, 3)))

@@ -46,6 +46,8 @@ _NAMES = {
     "model_names": "vae_zoo.registry:model_names",
     "load_dataset": "vae_zoo.datasets:load",
     "load_run": "vae_zoo.runs:load_run",
+    "from_preset": "vae_zoo.presets:from_preset",
+    "preset_names": "vae_zoo.presets:names",
     "noise": "vae_zoo.probability.noise",
 }
 __all__ = ["__version__", *_NAMES]

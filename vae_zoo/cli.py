@@ -13,6 +13,7 @@ import errno
 import importlib.abc
 import importlib.machinery
 import os
+import pathlib
 import sys
 
 from absl import flags, logging
@@ -51,6 +52,53 @@ def run(command, flag_values=None, argv=None):
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def define_run(flag_values):
+    """Defines --run and --preset, the two ways to name a trained model; see run_directory."""
+    flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=flag_values)
+    flags.DEFINE_string(
+        "preset",
+        None,
+        "a trained model that ships (--list_presets), or a folder, zip or https address of one",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "sha256", None, "of --preset's zip: anything else is refused", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "list_presets", False, "list the presets that ship and stop", flag_values=flag_values
+    )
+
+
+def run_directory(flag_values):
+    """Returns (the folder of --run or --preset, the folder that output goes to by itself).
+
+    That is the run; of a preset, which may be installed where nobody can write, runs/<its name>.
+    --list_presets prints them, and ends the command.
+
+    Raises:
+        UserError: where neither or both are given, or there is no such preset.
+    """
+    from vae_zoo import presets
+
+    if flag_values.list_presets:
+        print(table(presets.table()))
+        sys.exit(0)
+    run, preset = flag_values.run, flag_values.preset
+    if bool(run) == bool(preset):
+        raise errors.UserError(
+            "--run is missing: expected the --output_dir of a training, or a --preset."
+            if not run
+            else "--run and --preset: expected one of the two."
+        )
+    if run:
+        return pathlib.Path(run), pathlib.Path(run)
+    folder = presets.find(preset, flag_values.sha256)
+    name = folder.relative_to(presets.HERE) if preset in presets.names() else folder.name
+    place = pathlib.Path("runs") / str(name).replace("/", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    return folder, place
 
 
 def usage(command, flag_values):

@@ -7,7 +7,7 @@ from absl import flags
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=FLAGS)
+cli.define_run(FLAGS)
 flags.DEFINE_integer("num_samples", 1000, "importance samples an image", flag_values=FLAGS)
 flags.DEFINE_string("num_images", "all", "test images, the first ones", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -24,8 +24,7 @@ def evaluate():
 
     Says first how long it will take; interrupted, the same command goes on.
     """
-    if not FLAGS.run:
-        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
+    directory, place = cli.run_directory(FLAGS)
     count = _count(FLAGS.num_images)
     if FLAGS.num_samples < 1:
         raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
@@ -34,7 +33,6 @@ def evaluate():
     from vae_zoo.metrics import likelihood
     from vae_zoo.runs import report
 
-    directory = pathlib.Path(FLAGS.run)
     config = runs.read_config(directory)
     model = runs.load_run(directory)
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
@@ -54,7 +52,7 @@ def evaluate():
         num_samples=FLAGS.num_samples,
         seed=FLAGS.seed,
         progress=bar,
-        resume_file=directory / "evaluation.partial.npz",
+        resume_file=place / "evaluation.partial.npz",
     )
     bar.close()
     figures = {
@@ -67,7 +65,7 @@ def evaluate():
         **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
         "versions": runs.versions(),
     }
-    output = pathlib.Path(FLAGS.output or directory / "evaluation.json")
+    output = pathlib.Path(FLAGS.output or place / "evaluation.json")
     runs.write_json(output, figures)
     print(report.likelihood_line(figures))
     print(f"written to {output}")

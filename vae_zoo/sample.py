@@ -1,5 +1,6 @@
 """Draws from a trained run: python -m vae_zoo.sample --run=runs/conv_vae-digits --seed=0"""
 
+import inspect
 import pathlib
 
 from absl import flags
@@ -7,12 +8,19 @@ from absl import flags
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=FLAGS)
+cli.define_run(FLAGS)
 flags.DEFINE_integer("seed", 0, "row i of the seed is [seed, i]", flag_values=FLAGS)
 flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
 flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
 flags.DEFINE_float("temperature", 1.0, "factor of the prior's noise", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "sampling steps, for a diffusion model", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "sampler",
+    None,
+    ["ancestral", "ddim"],
+    "of a diffusion model: ddim takes a tenth of the steps",
+    flag_values=FLAGS,
+)
 flags.DEFINE_enum("format", "png", ["png", "npz"], "of what is written", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "the file (default: in the run)", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
@@ -25,18 +33,19 @@ for _name, _help in {
 
 _MODES = ("interpolate", "traverse", "reconstruct")
 _STEPS = 10
+_DIFFUSION = ("steps", "sampler")  # flags of models that draw in many steps
 
 
 def sample():
     """Draws images from a trained model; the same seed gives the same images."""
     mode = _check_flags()
+    directory, place = cli.run_directory(FLAGS)
 
     from vae_zoo import runs
 
-    directory = pathlib.Path(FLAGS.run)
     model = runs.load_run(directory)
     _check_model(model, mode)
-    output = pathlib.Path(FLAGS.output or directory / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
+    output = pathlib.Path(FLAGS.output or place / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
     draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
     arrays, picture = draw.get(mode, _prior_samples)(model)
     if FLAGS.format == "npz":
@@ -57,7 +66,7 @@ def _prior_samples(model):
     from vae_zoo.runs import plots
 
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
-    options = {} if FLAGS.steps is None else {"steps": FLAGS.steps}
+    options = {name: FLAGS[name].value for name in _DIFFUSION if FLAGS[name].value is not None}
     seed = noise.rows(FLAGS.seed, FLAGS.num)
     images, z = model.sample(seed, labels, FLAGS.temperature, **options)
     arrays = {"image": np.asarray(images), "z": np.asarray(z), "seed": seed}
@@ -90,7 +99,7 @@ def _reconstruct(model):
     from vae_zoo import runs
     from vae_zoo.runs import plots
 
-    splits = runs.load_splits(FLAGS.run, data_dir=FLAGS.data_dir)
+    splits = runs.load_splits(cli.run_directory(FLAGS)[0], data_dir=FLAGS.data_dir)
     images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)
     labels = labels if model.needs_labels else None
     again = np.asarray(model.reconstruct(images, labels))
@@ -100,8 +109,6 @@ def _reconstruct(model):
 
 def _check_flags():
     """Returns what to draw: one of _MODES, or "samples"."""
-    if not FLAGS.run:
-        raise errors.UserError("--run is missing: expected the --output_dir of a training.")
     if FLAGS.num < 1:
         raise errors.UserError(f"--num={FLAGS.num}: expected at least 1.")
     if not 0 <= FLAGS.temperature < float("inf"):
@@ -129,10 +136,12 @@ def _check_model(model, mode):
         raise errors.UserError(
             f"--label={FLAGS.label}: expected a class from 0 to {model.num_classes - 1}."
         )
-    if FLAGS.steps is not None and "steps" not in type(model).sample.__code__.co_varnames:
-        raise errors.UserError(
-            f"--steps={FLAGS.steps}: {model.name} draws in one step. Leave the flag out."
-        )
+    for name in _DIFFUSION:
+        known = name in inspect.signature(model.sample).parameters
+        if FLAGS[name].value is not None and not known:
+            raise errors.UserError(
+                f"--{name}={FLAGS[name].value}: {model.name} draws in one step. Leave the flag out."
+            )
 
 
 def main():

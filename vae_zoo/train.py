@@ -19,6 +19,7 @@ _STRINGS = {
     "data_dir": "prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
     "manual_dir": "files that were downloaded by hand, for TFDS to prepare",
     "image_size": "resize images to this many pixels a side, or to HxW, such as 218x178",
+    "init_from": "start from the weights of a run or preset, where they fit",
     "binarization": "static, dynamic, threshold or none (default: the data set's own)",
 }
 # None: what the recipe of the model on the data set says.
@@ -114,6 +115,7 @@ def train():
         print(f"note: {note}")
 
     from vae_zoo import runs, training
+    from vae_zoo.runs import initial
 
     settings = _training_settings(recipe)
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
@@ -128,6 +130,8 @@ def train():
     resumed = chief and runs.open_run(
         directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
     )
+    if FLAGS.init_from and not resumed:
+        print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
         f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}"

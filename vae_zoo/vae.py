@@ -10,11 +10,11 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 import inspect
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import checks, errors, networks, replicas
+from vae_zoo import checks, networks, replicas
+from vae_zoo.base import CheckedInputs, ForUsers, Stacks
 from vae_zoo.errors import at_least
 from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
 from vae_zoo.probability.elbo import ElboTerms, Latent, log_weights
@@ -24,7 +24,7 @@ tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class VAE(LoopedModel):
+class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
@@ -313,149 +313,12 @@ class VAE(LoopedModel):
         trackers = list(self.trackers.values())
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
-    # For users.
-
-    def reconstruct(self, image, label=None):
-        """Returns the likelihood's mean at the posterior's centre, [B, H, W, C] in [0, 1].
-
-        The centre is the mean; of a flow, whose mean has no closed form, its base's mean carried
-        through it.
-        """
-        return self.decode(distributions.centre(self.posterior(image, label)), label)
-
-    def decode(self, z, label=None):
-        """Returns the likelihood's mean for z [N, D]: images [N, H, W, C] in [0, 1]."""
-        self.check_decodes_z("decode")
-        return self.likelihood(z, self.check_label(label)).mean()
-
-    def sample_prior(self, seed, label=None, temperature=1.0):
-        """Returns one z for each row of seed: portable noise through the prior, [N, D].
-
-        Args:
-            seed: int32 [N, 2]; see noise.rows.
-            label: int32 [N], where the prior depends on it.
-            temperature: factor of the noise.
-        """
-        self.check_decodes_z("sample_prior")
-        prior = self.prior(self.check_label(label))
-        return priors.draw(prior, seed, self.latent_size, temperature)
-
-    def sample(self, seed, label=None, temperature=1.0):
-        """Returns (images [N, H, W, C], z [N, D]), one for each row of seed.
-
-        Args:
-            seed: int32 [N, 2]; see noise.rows.
-            label: int32 [N], for a conditional model.
-            temperature: factor of the prior's noise; 1 is the model.
-        """
-        z = self.sample_prior(seed, label, temperature)
-        return self.decode(z, label), z
-
-    def generate(self, seed, label=None, temperature=1.0):
-        """Returns one image for each row of seed, [N, H, W, C] in [0, 1].
-
-        Args:
-            seed: int32 [N, 2]; or an int, for the rows [seed, 0], [seed, 1] and so on: one for
-                each label, 64 without labels.
-            label: int32 [N], for a conditional model.
-            temperature: factor of the prior's noise; 1 is the model.
-
-        Raises:
-            UserError: for seeds of another shape, or another number of labels.
-        """
-        if isinstance(seed, (int, np.integer)):
-            seed = noise.rows(checks.seed(seed), 64 if label is None else np.size(label))
-        seed = checks.seed_rows(seed)
-        if label is not None and not seed.shape[:1].is_compatible_with(np.shape(label)):
-            raise errors.UserError(
-                f"label={label!r:.60}: expected one for each of {seed.shape[0]} images."
-            )
-        return self.sample(seed, label, temperature)[0]
-
     def get_compile_config(self):
         """Nothing: a loaded model is compiled anew; what training needs is in its checkpoint."""
         return None
 
     def get_config(self):
         return {**self._arguments, "dtype": self.dtype_policy.name, "name": self.name}
-
-    # Parts for subclasses.
-
-    def build_encoder(self, image_shape=None):
-        """Returns the model's encoder stack, image [B, H, W, C] -> features [B, F]."""
-        return networks.build_encoder(
-            self.network,
-            image_shape or self.image_shape,
-            self.hidden,
-            self.blocks,
-            self.dtype_policy,
-        )
-
-    def build_decoder(self, inputs):
-        """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
-        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
-        return networks.build_decoder(
-            self.network,
-            inputs,
-            self.image_shape,
-            outputs,
-            self.hidden,
-            self.blocks,
-            self.dtype_policy,
-        )
-
-    def build_head(self, inputs, outputs):
-        """Returns a built linear layer, [N, inputs] -> [N, outputs]."""
-        head = keras.layers.Dense(outputs, dtype=self.dtype_policy)
-        head.build((None, inputs))
-        return head
-
-    def pixel_likelihood(self, inputs):
-        """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
-        event_rank = len(self.decoder.input_shape) - 1
-        parameters = networks.over_samples(self.decoder, inputs, event_rank)
-        return likelihoods.pixel_likelihood(self.likelihood_name, parameters, self.image_shape[-1])
-
-    def centred(self, image):
-        """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""
-        return image if self.likelihood_name == "bernoulli" else 2.0 * image - 1.0
-
-    def check_inputs(self, inputs):
-        """Returns (image, label) of an input dict.
-
-        Raises:
-            UserError: for images of another shape, or a missing label.
-        """
-        if not isinstance(inputs, dict) or "image" not in inputs:
-            raise errors.UserError(
-                'Expected inputs {"image": [B, H, W, C], "label": [B]}, '
-                f"got {type(inputs).__name__}. Wrap images as {{'image': images}}."
-            )
-        image = tf.cast(inputs["image"], tf.float32)
-        if tuple(image.shape[1:]) != self.image_shape:
-            raise errors.UserError(
-                f"Expected images of shape [B, {', '.join(map(str, self.image_shape))}], got "
-                f"{tuple(image.shape)}. Resize them, or create the model with that image_shape."
-            )
-        return image, self.check_label(inputs.get("label"))
-
-    def check_decodes_z(self, what):
-        """Raises a UserError for a model that no one z decodes to an image of."""
-        if not self.decodes_z:
-            raise errors.UserError(
-                f"{type(self).__name__} has no {what}: no one vector z decodes to an image. "
-                "Expected a call of sample, reconstruct or terms."
-            )
-
-    def check_label(self, label):
-        """Returns the label of a conditional model, None of another.
-
-        Raises:
-            UserError: where a conditional model gets none, or one that is no class.
-        """
-        if self.needs_labels:
-            checks.labels(label, self.num_classes, type(self))
-        return label if self.needs_labels else None
 
     def _step(self):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0

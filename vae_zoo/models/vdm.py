@@ -32,6 +32,8 @@ tfd = tfp.distributions
 _ENDS = {"bernoulli": (-3.0, 7.0), "discretized_logistic": (-14.0, 7.0)}
 _PIECES = 16  # of the learned schedule
 _LEAST_SHARE = 0.1  # of a piece's time, beside an even share
+SAMPLERS = ("ancestral", "ddim")
+_FEWER = 10  # times fewer steps of ddim
 _FREQUENCIES = (0.125, 0.25, 0.5, 1.0)  # of the features of gamma
 _START, _READ, _LAYER, _TIME = range(4)  # noise streams: z_1, z_0, z_t and t
 
@@ -232,32 +234,43 @@ class VDM(VAE):
         x = self.encode(tf.cast(image, tf.float32), label)
         return self.likelihood(_alpha(self.schedule.gamma(0.0)) * x).mean()
 
-    def sample(self, seed, label=None, temperature=1.0, steps=None):
+    def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
         """Returns (images [N, H, W, C], z_1 [N, H * W * C]), one for each row of seed.
 
         Args:
             seed: int32 [N, 2]; see noise.rows.
             label: not used.
             temperature: factor of all noise; 1 is the model.
-            steps: layers to come down by; None is T, or sample_steps where T is infinite.
+            steps: layers to come down by; None is T, or sample_steps where T is infinite; a tenth
+                of that with "ddim".
+            sampler: "ancestral" draws each layer from the model's p(z_s | z_t). "ddim" adds no
+                noise on the way (Song et al., 2021, "Denoising diffusion implicit models", eq. 12
+                with sigma = 0): z_1 decides all, and far fewer steps do, but its draws are not
+                those of the bound.
 
         Raises:
-            UserError: for fewer than one step.
+            UserError: for fewer than one step, or another sampler.
         """
         del label
+        if sampler not in SAMPLERS:
+            raise errors.unknown("sampler", sampler, SAMPLERS)
         if steps is None:
             steps = self.timesteps or self.sample_steps
+            steps = steps if sampler == "ancestral" else max(1, steps // _FEWER)
         at_least("steps", steps, 1, whole=True)
         z_1 = temperature * noise.normal(seed, self.image_shape)
-        z_0 = self._descend_to_image(z_1, seed, tf.constant(temperature, tf.float32), steps)
+        temperature = tf.constant(temperature, tf.float32)
+        z_0 = self._descend_to_image(z_1, seed, temperature, steps, sampler == "ancestral")
         return self.likelihood(z_0).mean(), tf.reshape(z_1, [-1, self.latent_size])
 
     @tf.function(autograph=False, reduce_retracing=True)  # many steps, each of many operations
-    def _descend_to_image(self, z_1, seed, temperature, steps):
+    def _descend_to_image(self, z_1, seed, temperature, steps, ancestral):
         gammas = self.schedule.gamma(tf.linspace(1.0, 0.0, steps + 1))
 
         def descend(step, z):
             gamma, below = tf.gather(gammas, step), tf.gather(gammas, step + 1)
+            if not ancestral:
+                return step + 1, self.slide(z, gamma, below)
             normals = temperature * noise.normal(seed, self.image_shape, step + 1)
             return step + 1, self.descend(z, gamma, below, normals)
 
@@ -277,6 +290,19 @@ class VDM(VAE):
         fresh = -tf.math.expm1(below - gamma)  # the share of sigma_s^2 that is new
         mean = _alpha(below) * ((1.0 - fresh) * z / _alpha(gamma) + fresh * x_hat)
         return mean + _sigma(below) * tf.sqrt(fresh) * normals
+
+    def slide(self, z, gamma, below):
+        """Returns z_s with the noise that z_t has in it, [N, H, W, C].
+
+        Args:
+            z: z_t, [N, H, W, C].
+            gamma, below: gamma(t) and gamma(s), scalars.
+
+        Source: Song et al. (2021), "Denoising diffusion implicit models", eq. 12 with sigma = 0.
+        """
+        x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
+        its_noise = (z - _alpha(gamma) * x_hat) / _sigma(gamma)
+        return diffuse(x_hat, below, its_noise)
 
 
 @keras.saving.register_keras_serializable("vae_zoo")

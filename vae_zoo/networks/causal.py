@@ -69,17 +69,46 @@ class CausalTransformer(layers.Layer):
             temperature: what the logits are divided by; 0 takes the likeliest code each time.
         """
 
-        def place(index, codes):
-            logits = tf.gather(self(codes), index, axis=1) / tf.maximum(temperature, 1e-6)
-            below = tf.cumsum(tf.nn.softmax(logits), axis=-1)[:, :-1]  # [N, V - 1]
+        def place(index, codes, before, caches):
+            logits, caches = self.next_logits(before, index, caches)
+            below = tf.cumsum(tf.nn.softmax(logits / tf.maximum(temperature, 1e-6)), axis=-1)
             threshold = tf.gather(uniforms, index, axis=1)[:, tf.newaxis]
-            code = tf.reduce_sum(tf.cast(below <= threshold, tf.int32), axis=-1, keepdims=True)
+            code = tf.reduce_sum(tf.cast(below[:, :-1] <= threshold, tf.int32), -1, keepdims=True)
             here = tf.cast(tf.equal(tf.range(self.length), index), tf.int32)  # [L]
-            return index + 1, codes + here * code
+            return index + 1, codes + here * code, code, caches
 
         nothing = tf.zeros_like(uniforms, tf.int32)
-        loop = (tf.constant(0), nothing)
-        return tf.while_loop(lambda index, _: index < self.length, place, loop)[1]
+        start = self.vocabulary + nothing[:, :1]
+        loop = (tf.constant(0), nothing, start, self.empty_caches(uniforms))
+        return tf.while_loop(lambda index, *_: index < self.length, place, loop)[1]
+
+    def next_logits(self, before, index, caches):
+        """Returns (logits of one place [N, V], the caches with that place's keys and values).
+
+        Args:
+            before: the code before the place, int32 [N, 1]; V at the start.
+            index: of the place, int32.
+            caches: (keys, values) of the places before, for each block; see CausalBlock.step.
+        """
+        x = self.codes(before)
+        x += tf.cast(tf.gather(self.places, index), x.dtype)
+        filled = []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x, cache = block.step(x, index, cache)
+            filled.append(cache)
+        return tf.cast(self.head(self.norm(x)), tf.float32)[:, 0], filled
+
+    def empty_caches(self, uniforms):
+        """Returns the caches of `next_logits` before the first place: zeros.
+
+        Args:
+            uniforms: float32 [N, L] in [0, 1). The zeros are computed from them: as a constant they
+                would be stored in an export, for each batch size.
+        """
+        block = self.blocks[0]
+        zero = tf.cast(tf.minimum(uniforms, 0.0), self.compute_dtype)[:, tf.newaxis, :, tf.newaxis]
+        parts = tf.zeros([1, block.heads, 1, self.width // block.heads], zero.dtype)
+        return [(zero + parts, zero + parts) for _ in self.blocks]
 
     def get_config(self):
         sizes = {"vocabulary": self.vocabulary, "length": self.length, "width": self.width}
@@ -117,16 +146,39 @@ class CausalBlock(layers.Layer):
 
     def attend(self, x):
         """Returns what each place takes from itself and those before it, [N, L, width]."""
-        length = x.shape[1]
+        places = tf.range(x.shape[1])
+        query, key, value = self._parts(x)
+        return self._taken(query, key, value, places > places[:, tf.newaxis])
+
+    def step(self, x, index, cache):
+        """Returns (what `call` gives at one place [N, 1, width], the cache with that place).
+
+        Args:
+            x: of that place alone, [N, 1, width].
+            index: of the place, int32.
+            cache: (keys, values) of the places before, [N, heads, L, size] each; zeros elsewhere.
+        """
+        query, key, value = self._parts(self.norms[0](x))
+        places = tf.range(cache[0].shape[2])
+        here = tf.cast(tf.equal(places, index), key.dtype)[:, tf.newaxis]  # [L, 1]
+        keys, values = cache[0] + here * key, cache[1] + here * value
+        x = x + self._taken(query, keys, values, places > index)
+        return x + self.narrow(self.wide(self.norms[1](x))), (keys, values)
+
+    def _parts(self, x):
+        """Returns (query, key, value) of places x [N, L, width], [N, heads, L, size] each."""
         size = self.width // self.heads
-        parts = tf.reshape(self.joint(x), [-1, length, 3 * self.heads, size])
-        query, key, value = tf.split(tf.transpose(parts, [0, 2, 1, 3]), 3, axis=1)
-        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) / math.sqrt(size)
-        places = tf.range(length)
-        later = tf.cast(places > places[:, tf.newaxis], tf.float32)  # [L, L]
-        weights = tf.cast(tf.nn.softmax(scores - 1e9 * later), value.dtype)
-        taken = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [N, L, heads, size]
-        return self.mixed(tf.reshape(taken, [-1, length, self.width]))
+        parts = tf.reshape(self.joint(x), [-1, x.shape[1], 3 * self.heads, size])
+        return tf.split(tf.transpose(parts, [0, 2, 1, 3]), 3, axis=1)
+
+    def _taken(self, query, key, value, hidden):
+        """Returns the attention's result, [N, Q, width]; `hidden` [Q, L] says what is not seen."""
+        scores = tf.matmul(query, key, transpose_b=True)
+        scores = tf.cast(scores, tf.float32) / math.sqrt(self.width // self.heads)
+        weights = tf.nn.softmax(scores - 1e9 * tf.cast(hidden, tf.float32))
+        taken = tf.matmul(tf.cast(weights, value.dtype), value)
+        taken = tf.transpose(taken, [0, 2, 1, 3])  # [N, Q, heads, size]
+        return self.mixed(tf.reshape(taken, [-1, query.shape[2], self.width]))
 
     def get_config(self):
         return {**super().get_config(), "width": self.width, "heads": self.heads}

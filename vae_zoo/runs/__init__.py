@@ -13,6 +13,7 @@ from vae_zoo.runs.directory import (
     load_splits,
     open_run,
     read_config,
+    read_report,
     save_model,
 )
 from vae_zoo.runs.files import atomic, read_rows, write_json, write_rows
@@ -33,6 +34,7 @@ __all__ = [
     "load_splits",
     "open_run",
     "read_config",
+    "read_report",
     "read_rows",
     "save_model",
     "versions",

@@ -111,6 +111,25 @@ def load_run(directory):
         ) from error
 
 
+def read_report(directory):
+    """Returns a run's report.json.
+
+    Raises:
+        UserError: where there is none that can be read.
+    """
+    path = pathlib.Path(directory) / REPORT
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(report, dict) or "minutes" not in report:
+            raise ValueError("no report of a run")
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.UserError(
+            f"{path} cannot be read ({error}): the training has not finished, or the file is "
+            "damaged. Give the command of the training again to go on."
+        ) from error
+    return report
+
+
 def save_model(model, path):
     """Writes a model's .keras file, without optimizer or compilation; returns the fresh copy."""
     fresh = type(model).from_config(model.get_config())

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from vae_zoo import runs
-from vae_zoo.metrics import latent_space, likelihood, sample_quality
+from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
 from vae_zoo.probability import noise
 from vae_zoo.runs import plots
 
@@ -52,6 +52,8 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     )
     figures = likelihood_figures(evaluation, config)
     figures |= model.figures()
+    if splits.binarization == "none":
+        figures["reconstruction"] = reconstruction.peak_signal_to_noise(model, images, labels)
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
@@ -108,6 +110,7 @@ def summary(directory, report):
     run = f"--run={directory}"
     lines = [
         likelihood_line(report),
+        *_reconstruction_lines(report),
         _property_line(report),
         _training_line(report),
         f"Pictures in {directory}: {', '.join(pictures)}",
@@ -143,6 +146,17 @@ def _layers(report):
     """Returns the rate of each layer of a hierarchy, top first, as words."""
     rates = report.get("rate_per_layer")
     return f" = {' + '.join(f'{rate:.2f}' for rate in rates)} from the top down" if rates else ""
+
+
+def _reconstruction_lines(report):
+    """Returns a line on reconstructions of 8-bit images, or none."""
+    near = report.get("reconstruction")
+    if not near or near["psnr"] is None or near["psnr_mean_colour"] is None:
+        return []
+    return [
+        f"Reconstructions: {near['psnr']:.1f} dB; each image's mean colour alone: "
+        f"{near['psnr_mean_colour']:.1f} dB (higher is nearer)"
+    ]
 
 
 def _property_line(report):

@@ -1,0 +1,58 @@
+"""A training that starts from the weights of another one."""
+
+import numpy as np
+import pytest
+
+import vae_zoo
+from vae_zoo import registry, runs
+from vae_zoo.runs import initial
+
+
+def build(image_shape=(28, 28, 1), name="vae", hidden=(32,), latent_size=4, seed=1):
+    return registry.create_model(
+        name, image_shape=image_shape, hidden=hidden, latent_size=latent_size, seed=seed
+    )
+
+
+def test_the_same_model_starts_with_all_weights(trained):
+    model, source = build(), vae_zoo.load_run(trained)
+    note = initial.copy_weights(model, trained)
+    for ours, theirs in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "anew" not in note
+
+
+def test_what_does_not_fit_starts_anew_and_is_named(trained):
+    model, source = build(latent_size=7), vae_zoo.load_run(trained)
+    fresh = build(latent_size=7).get_weights()
+    note = initial.copy_weights(model, trained)
+    assert "5 of 8 weights" in note and "layers/dense/vars/0" in note
+    np.testing.assert_array_equal(model.encoder.get_weights()[0], source.encoder.get_weights()[0])
+    head = [weight for weight in model.posterior_head.get_weights()]
+    assert any(np.array_equal(head[0], weight) for weight in fresh)
+
+
+def test_what_fits_nowhere_is_refused(trained):
+    with pytest.raises(vae_zoo.UserError, match="none of the weights"):
+        initial.copy_weights(build((12, 12, 1), "resnet_vae", (8, 8), 3), trained)
+
+
+def test_the_command_starts_from_a_run(trained, command, data_dir, tmp_path):
+    result = command(
+        "vae_zoo.train",
+        "--model=vae",
+        "--epochs=1",
+        "--learning_rate=1e-9",
+        *("--set=hidden=(32,)", "--set=latent_size=4", "--report_samples=2"),
+        f"--init_from={trained}",
+        f"--data_dir={data_dir}",
+        f"--output_dir={tmp_path / 'run'}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "note: started from" in result.stdout
+    pairs = zip(
+        runs.load_run(tmp_path / "run").get_weights(),
+        runs.load_run(trained).get_weights(),
+        strict=True,
+    )
+    assert all(np.abs(one - two).max() < 1e-4 for one, two in pairs)

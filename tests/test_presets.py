@@ -1,0 +1,113 @@
+"""Presets: small folders of trained models that are checked, shared and read as runs are."""
+
+import json
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import vae_zoo
+from vae_zoo import presets, runs
+from vae_zoo.probability import noise
+
+
+@pytest.fixture(scope="module")
+def published(trained, command, tmp_path_factory):
+    """A preset made of a trained run."""
+    folder = tmp_path_factory.mktemp("published") / "preset"
+    flags = ("--num_images=20", "--num_samples=5", "--name=mine/digits")
+    result = command("vae_zoo.publish", f"--run={trained}", f"--output={folder}", *flags)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_published_run_is_its_model_in_half_the_bytes(trained, published):
+    ours, theirs = vae_zoo.load_run(trained), vae_zoo.from_preset(str(published))
+    for one, two in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert two.dtype == np.float32
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-6)
+    sizes = [(folder / "model.keras").stat().st_size for folder in (trained, published)]
+    assert sizes[1] < 0.6 * sizes[0]
+    rows = noise.rows(7, 4)
+    np.testing.assert_allclose(theirs.generate(rows), ours.generate(rows), atol=0.02)
+
+
+def test_a_card_says_what_a_reader_must_know(published):
+    card = (published / "README.md").read_text(encoding="utf-8")
+    report = json.loads((published / "report.json").read_text(encoding="utf-8"))
+    assert card.startswith("---\nlibrary_name: keras\n")
+    for words in (f"{report['nll']:.2f}", "CC BY 4.0", "samples.png", "python -m vae_zoo.train"):
+        assert words in card
+    assert report["num_images"] == 20 and report["num_samples"] == 5
+
+
+def test_a_damaged_preset_is_refused_by_its_checksum(published, tmp_path):
+    copy = shutil.copytree(published, tmp_path / "copy")
+    content = bytearray((copy / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.keras").write_bytes(content)
+    with pytest.raises(vae_zoo.UserError, match=r"model\.keras is damaged"):
+        vae_zoo.from_preset(str(copy))
+
+
+def test_a_zip_is_unpacked_once_and_its_checksum_is_verified(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "preset.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in published.iterdir():
+            archive.write(file, f"folder/{file.name}")
+    whole = presets.sha256_of(path)
+    folder = presets.find(str(path), whole)
+    assert (folder / "model.keras").read_bytes() == (published / "model.keras").read_bytes()
+    assert presets.find(str(path)) == folder
+    with pytest.raises(vae_zoo.UserError, match="SHA-256"):
+        presets.find(str(path), "0" * 64)
+
+
+@pytest.mark.parametrize("kind", ["text", "folder", "zip", "mark", "outside"])
+def test_what_is_no_preset_is_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = tmp_path / "given"
+    if kind == "text":
+        given.write_text("x")
+    elif kind in ("zip", "outside"):
+        with zipfile.ZipFile(given, "w") as archive:
+            archive.writestr("../../a.txt" if kind == "outside" else "a.txt", "x")
+    else:
+        given.mkdir()
+        (given / "preset.json").write_text("[]" if kind == "mark" else '{"sha256": 3}')
+    with pytest.raises(vae_zoo.UserError, match="preset"):
+        presets.find(str(given))
+    assert not list(tmp_path.parent.glob("a.txt"))
+
+
+def test_an_unknown_name_and_a_run_with_a_preset_are_refused_in_one_line(command, trained):
+    result = command("vae_zoo.sample", "--preset=conv_vea/mnist")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    result = command("vae_zoo.sample", "--preset=x", f"--run={trained}")
+    assert result.returncode == 2 and "expected one of the two" in result.stderr
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_that_ships_loads_and_draws(name):
+    model = vae_zoo.from_preset(name)
+    label = np.zeros(2, np.int32) if model.needs_labels else None
+    images = np.asarray(model.generate(noise.rows(0, 2), label))
+    assert images.shape == (2, *model.image_shape) and np.isfinite(images).all()
+    folder = presets.HERE / name
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2.5e6
+    assert runs.read_report(folder)["num_images"] >= 1000
+
+
+def test_presets_write_next_to_the_user_not_into_the_package(published, command, tmp_path):
+    result = command("vae_zoo.sample", f"--preset={published}", "--num=4", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs/preset/samples-seed0.png").exists()
+    assert not list(published.glob("samples-seed*"))
+
+
+def test_keras_alone_reads_the_weights(published):
+    model = keras.saving.load_model(published / "model.keras", compile=False)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())

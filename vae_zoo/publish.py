@@ -1,0 +1,84 @@
+"""Makes a preset of a run: python -m vae_zoo.publish --run=runs/conv_vae-mnist --output=OUT"""
+
+import pathlib
+import shutil
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+FLAGS = flags.FlagValues()
+_STRINGS = {
+    "run": (None, "the --output_dir of a training"),
+    "output": (None, "the folder to write: new, or a preset that is to be renewed"),
+    "name": (None, "of the preset (default: <model>/<data set>)"),
+    "data_licence": (None, "of the data, in words (default: what is known of the data set)"),
+    "data_dir": (None, "prepared TFDS data"),
+}
+for _name, (_default, _help) in _STRINGS.items():
+    flags.DEFINE_string(_name, _default, _help, flag_values=FLAGS)
+flags.DEFINE_integer("num_images", 1000, "test images of the figures, at most", flag_values=FLAGS)
+flags.DEFINE_integer("num_samples", 500, "importance samples for each", flag_values=FLAGS)
+
+
+def publish():
+    """Makes a small folder of a run that can be shared: weights in float16, figures measured on
+    those, pictures, a model card, checksums.
+    """
+    for name in ("run", "output"):
+        if not FLAGS[name].value:
+            raise errors.UserError(f"--{name} is missing: expected {FLAGS[name].help}.")
+    for name in ("num_images", "num_samples"):
+        errors.at_least(f"--{name}", FLAGS[name].value, 1)
+
+    from vae_zoo import presets, progress, runs
+    from vae_zoo.runs import card, halves, report
+
+    run, output = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.output)
+    config, trained = runs.read_config(run), runs.read_report(run)
+    _check_output(output, presets.MARK)
+    halves.write(runs.load_run(run), output / runs.MODEL)
+    shutil.copy(run / runs.CONFIG, output / runs.CONFIG)
+    model = runs.load_run(output)
+    splits = runs.load_splits(run, data_dir=FLAGS.data_dir)
+    bar = progress.Progress(1, "evaluating")
+    figures = report.model_figures(
+        model,
+        splits,
+        config,
+        num_images=FLAGS.num_images,
+        num_samples=FLAGS.num_samples,
+        progress=bar,
+    )
+    bar.close()
+    figures = {**trained, **figures}
+    runs.write_json(output / runs.REPORT, figures)
+    card.draw(output, model, config["training"]["seed"])
+    name = FLAGS.name or f"{config['model']}/{pathlib.PurePath(splits.name).stem}"
+    text = card.text(name, config, figures, FLAGS.data_licence)
+    (output / "README.md").write_text(text, encoding="utf-8")
+    parts = [p for p in sorted(output.iterdir()) if p.name != presets.MARK and p.is_file()]
+    sums = {path.name: presets.sha256_of(path) for path in parts}
+    runs.write_json(output / presets.MARK, {"name": name, "sha256": sums})
+    size = sum(path.stat().st_size for path in parts)
+    print(f"{report.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+
+
+def _check_output(output, mark):
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(f"--output={output}: {error.strerror}. Take another one.") from error
+    if any(output.iterdir()) and not (output / mark).exists():
+        raise errors.UserError(
+            f"--output={output} holds other files. Expected a new folder, or a preset."
+        )
+
+
+def main():
+    """The command's entry point."""
+    cli.run(publish, FLAGS)
+
+
+if __name__ == "__main__":
+    main()
