@@ -35,7 +35,6 @@ flags.DEFINE_bool("smoke", False, "small models", flag_values=FLAGS)
 MANIFEST, VALUES = "manifest.json", "values.npz"
 _MOST_BYTES = 64_000_000  # of the folder
 _SCRIPTS = pathlib.Path(__file__).parent / "device"
-_ROWS = 1024  # images kept as input: the speed does not depend on how many there are
 
 
 def run():
@@ -96,9 +95,9 @@ def training(model, splits, batch_size, steps):
     from benchmarks import flops
     from export import lowering
 
-    data = {"images": splits.raw("train")[:_ROWS]}
+    data = {"images": splits.raw("train")}
     if model.needs_labels:
-        data["labels"] = splits.labels("train", _ROWS)
+        data["labels"] = splits.labels("train")
     specs = [tf.TensorSpec(v.shape, v.dtype, name=k) for k, v in data.items()]
     rows = tf.TensorSpec([steps, batch_size], tf.int32, name="rows")
     program = lowering.lower(training_steps(model, splits), [rows, *specs])
