@@ -3,7 +3,7 @@
 from benchmarks.markdown import interval, percent, provenance, speed, table
 
 _TEXT = """The training program of TensorFlow (Keras's train_step with its guard, ink and noise, many \
-steps a call), run by XLA through JAX on a {device}. `python -m benchmarks program` wrote the \
+steps a call), run by XLA through JAX on one {device}. `python -m benchmarks program` wrote the \
 programs; images lie in the device's memory. Images a second, medians with the interval that holds \
 the median at 95%. The peak is that of the device's own matrix products in the same run: {peaks}.
 """
@@ -18,7 +18,7 @@ def programs(results):
     for result in _on_gpu("program", results):
         figures = result["figures"]
         peaks = ", ".join(f"{k} {v['median'] / 1e12:,.0f}" for k, v in figures["peaks"].items())
-        yield f"## On a {figures['device']}\n"
+        yield f"## On one {figures['device']}\n"
         yield _TEXT.format(device=figures["device"], peaks=f"{peaks} TFLOP/s")
         lines = [["what", "model", "precision", "batch", "images/s", "MFLOP/image"]
                  + ["share of peak", "memory"]]  # fmt: skip
