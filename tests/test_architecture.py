@@ -44,6 +44,9 @@ FORBIDDEN = {
     "vae_zoo/runs": ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.training.session", *COMMANDS),
     "vae_zoo": ("export", "benchmarks"),
     "export": ("benchmarks",),
+    # What runs where nothing of ours is installed.
+    "export/stablehlo_reader.py": ("vae_zoo", "export", "tensorflow"),
+    "benchmarks/device": ("vae_zoo", "export", "benchmarks", "tensorflow"),
 }
 
 
