@@ -37,6 +37,8 @@ _TYPES = {
         "ema": _NUMBER,
         "skip_norm": _NUMBER + _NONE,
         "max_minutes": _NUMBER + _NONE,
+        "steps": _WHOLE + _NONE,
+        "minutes": _NUMBER + _NONE,
     },
     "report": {
         "model": _TEXT,
