@@ -9,7 +9,7 @@ import shlex
 import zipfile
 
 from vae_zoo import errors
-from vae_zoo.runs.directory import METRICS, MODEL, REPORT, read_config, read_report
+from vae_zoo.runs.directory import MODEL, REPORT, read_config, read_report
 
 # Flags that say nothing of what is trained.
 _ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
@@ -65,15 +65,22 @@ def text(directory, report):
     bound = report.get("elbo", report.get("negative_bce_less_rate"))
     lines = [
         f"{directory} is done: {report['model']} on {report['dataset']}, {report['epochs']} epochs "
-        f"in {report['minutes']:.1f} min, best epoch {report['best_epoch']}, "
-        + (f"ELBO {bound:.2f} nats. " if isinstance(bound, float) else "")
-        + f"{MODEL}, {REPORT}, {METRICS} and the pictures are there.",
+        f"in {report['minutes']:.1f} min, {chosen(report)}"
+        + (f", ELBO {bound:.2f} nats. " if isinstance(bound, float) else ". ")
+        + f"Its model, figures ({REPORT}) and pictures are there.",
         *next_steps(directory),
     ]
     if report.get("ended") == "time":
         lines.append("  the same command with more --max_minutes goes on")
     lines.append("  the same command with --overwrite trains anew")
     return "\n".join(lines)
+
+
+def chosen(report):
+    """Returns which epoch's weights the model has, as words."""
+    if not report["best_epoch"]:
+        return "out of time within the first: the last weights"
+    return f"best epoch {report['best_epoch']}"
 
 
 def next_steps(directory):

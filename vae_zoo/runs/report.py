@@ -185,18 +185,11 @@ def _property_line(report):
 def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
-        f"({report['images_per_second']:,.0f} images/s), {_chosen(report)}; "
+        f"({report['images_per_second']:,.0f} images/s), {finished.chosen(report)}; "
         f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
     )
-
-
-def _chosen(report):
-    """Returns which epoch's weights the model has, as words."""
-    if not report["best_epoch"]:
-        return "out of time within the first: the last weights"
-    return f"best epoch {report['best_epoch']}"
 
 
 def _use_of_latents(report):

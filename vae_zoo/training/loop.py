@@ -10,17 +10,16 @@ import time
 import keras
 import tensorflow as tf
 
-_PIECE_SECONDS = 1.0
-
 
 class _Pace:
-    """How many steps run between two looks at a stop: those of about a second.
+    """How many steps run between two looks at a stop: Python sees no signal and no clock meanwhile.
 
-    Python sees no signal and no clock while TensorFlow runs steps.
+    Args:
+        seconds: that they should take.
     """
 
-    def __init__(self):
-        self.steps, self._built = 1, False
+    def __init__(self, seconds):
+        self.steps, self._seconds, self._built = 1, seconds, False
 
     @contextlib.contextmanager
     def measured(self, count):
@@ -29,7 +28,7 @@ class _Pace:
         yield
         if self._built:
             seconds = max(1e-6, time.monotonic() - started)
-            self.steps = max(1, int(_PIECE_SECONDS * count / seconds))
+            self.steps = max(1, int(self._seconds * count / seconds))
         self._built = True
 
 
@@ -60,10 +59,12 @@ class LoopedModel(keras.Model):
         steps_made: training steps that lie behind.
         calls_made: calls of the loop since then.
         must_stop: a function that says whether to leave a call before its end; None: never.
+        pace_seconds: how often to ask it, about.
     """
 
     steps_per_epoch = None
     must_stop = None
+    pace_seconds = 1.0
 
     def make_train_function(self, force=False):
         """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
@@ -86,7 +87,7 @@ class LoopedModel(keras.Model):
         if not self.run_eagerly:
             run_steps = tf.function(run_steps, reduce_retracing=True)
 
-        pace = _Pace()
+        pace = _Pace(self.pace_seconds)
 
         def train_function(iterator):
             left = self._steps_to_run()

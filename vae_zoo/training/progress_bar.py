@@ -47,12 +47,15 @@ class ProgressLines(keras.callbacks.Callback):
     def __init__(self, settings, batch_size, least=5.0, most=60.0):
         super().__init__()
         self.epochs, self.batch_size = settings.epochs, batch_size
-        self.least, self.most, self.started = least, most, None
+        self.least, self.most = least, most
+        self.started = self.printed_at = None
+
+    def on_train_begin(self, logs=None):
+        self.printed_at = self.printed_at or time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.started is None:
+        if self.started is None:  # after the first call, which builds the graph
             self.started = (time.monotonic(), self.model.steps_made)
-            self.printed_at = self.started[0]
         if time.monotonic() - self.printed_at >= self.most:
             self._print(logs)
 
