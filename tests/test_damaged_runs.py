@@ -1,6 +1,8 @@
 """What lies in a run is checked before it is used: damage is one line, never another result."""
 
 import copy
+import errno
+import importlib
 import json
 import pathlib
 import shlex
@@ -10,9 +12,9 @@ import warnings
 import numpy as np
 import pytest
 
-from vae_zoo import errors, runs
+from vae_zoo import cli, errors, runs
 from vae_zoo.metrics import partial_results
-from vae_zoo.runs import finished, schema
+from vae_zoo.runs import files, finished, schema
 from vae_zoo.training import settings
 from vae_zoo.training.history import History
 
@@ -212,3 +214,33 @@ def test_a_flipped_bit_in_partial_results_starts_them_anew(tmp_path):
             warnings.simplefilter("ignore")
             blocks = partial_results.PartialResults(path, "key").blocks
         assert not blocks or np.array_equal(blocks[0], np.arange(8.0).reshape(4, 2)), place
+
+
+def test_partial_results_that_cannot_be_written_are_done_without(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="cannot be written.*will start anew"):
+        with partial_results.PartialResults(tmp_path / "file" / "part.npz", "key") as store:
+            store.add(np.zeros((2, 3)))
+    store.delete()
+
+
+@pytest.mark.parametrize("name", ["evaluate", "sample"])
+def test_a_run_that_cannot_be_written_is_one_line(name, run, data_dir, monkeypatch, capsys):
+    """A directory that is read-only, also to root, as on a read-only file system."""
+    command = importlib.import_module(f"vae_zoo.{name}")
+
+    def read_only(**options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    given = ["command", f"--run={run}", f"--data_dir={data_dir}"]
+    given += ["--num_images=4", "--num_samples=2"] if name == "evaluate" else ["--num=2"]
+    for flag in command.FLAGS:
+        command.FLAGS[flag].unparse()
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as stop:
+        warnings.simplefilter("ignore")
+        cli.run(getattr(command, name), command.FLAGS, given)
+    told = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "cannot be written (Read-only file system)" in told.err.splitlines()[-1]
+    assert ("ELBO" in told.out) == (name == "evaluate")  # the figures are not lost
