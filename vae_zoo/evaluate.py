@@ -67,7 +67,7 @@ def evaluate():
     }
     output = pathlib.Path(FLAGS.output or place / "evaluation.json")
     runs.write_json(output, figures)
-    print(report.likelihood_line(figures))
+    print("\n".join(report.likelihood_lines(figures)))
     print(f"written to {output}")
 
 

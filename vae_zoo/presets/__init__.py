@@ -73,7 +73,8 @@ def nll(report):
         return f"BCE {report['bce']:.2f} nats (not a likelihood)"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     bound = " (a bound)" if report["is_bound"] else ""
-    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{bound}{bits}"
+    given = ", given the label" if report.get("given_label") else ""
+    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{given}{bound}{bits}"
 
 
 def sha256_of(path):

@@ -11,6 +11,11 @@ from vae_zoo.runs import plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
+_FEW_EFFECTIVE = (
+    "Only {effective_sample_size:.1f} of {num_samples} importance samples count: the NLL is an "
+    "upper bound that more samples would lower. Its standard error is over images, not of the "
+    "bound's bias."
+)
 
 
 def is_bce(config):
@@ -26,6 +31,8 @@ def likelihood_figures(evaluation, config):
     """
     figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
     if not is_bce(config):
+        if likelihood.few_effective(evaluation.effective_sample_size, evaluation.num_samples):
+            figures["nll_warning"] = _FEW_EFFECTIVE.format(**figures)
         return figures
     for name in ("nll", "nll_stderr", "bits_per_dim"):
         figures.pop(name, None)
@@ -109,7 +116,7 @@ def summary(directory, report):
     pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
     run = f"--run={directory}"
     lines = [
-        likelihood_line(report),
+        *likelihood_lines(report),
         *_reconstruction_lines(report),
         _property_line(report),
         _training_line(report),
@@ -120,6 +127,12 @@ def summary(directory, report):
         f"  python -m export {run} --output_dir={directory}-export",
     ]
     return "\n".join(lines)
+
+
+def likelihood_lines(report):
+    """Returns `likelihood_line`, and a warning where few of the importance samples count."""
+    warning = report.get("nll_warning")
+    return [likelihood_line(report), *([f"WARNING: {warning}"] if warning else [])]
 
 
 def likelihood_line(report):
@@ -135,11 +148,21 @@ def likelihood_line(report):
         )
     parts = f"rate {report['rate']:.2f}{_layers(report)}, distortion {report['distortion']:.2f}"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
-    nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
+    nll = _kind(report)
     return (
         f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
         f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
     )
+
+
+def _kind(report):
+    """Returns what an NLL is: given the label or not; a bound, or of how many samples."""
+    given = "given the label, " if report.get("given_label") else ""
+    if report["is_bound"]:
+        return f"{given}a bound"
+    effective = report.get("effective_sample_size")
+    counted = "" if effective is None else f" of which {effective:.1f} count"
+    return f"{given}{report['num_samples']} importance samples{counted}"
 
 
 def _layers(report):
@@ -169,11 +192,26 @@ def _property_line(report):
     )
     second = (
         f"completeness: {100 * complete['share']:.0f}% of {complete['num_samples']} prior samples "
-        f"are surely one of the classes, {complete['classes_seen']} of {complete['classes']} appear"
+        f"are surely one of the classes{_of_real(complete)}, {complete['classes_seen']} of "
+        f"{complete['classes']} appear{_diversity(complete)}"
         if complete.get("share") is not None
         else f"completeness: absent ({complete['reason']})"
     )
     return f"{first}; {second}"
+
+
+def _of_real(complete):
+    """Returns the same share of real test images, as words, where it was measured."""
+    share = complete.get("test_share")
+    return "" if share is None else f" (real test images: {100 * share:.0f}%)"
+
+
+def _diversity(complete):
+    """Returns how far apart samples of a class lie, as words, where two of one class were found."""
+    share = complete.get("diversity")
+    if share is None:
+        return ""
+    return f"; samples of a class lie {100 * share:.0f}% as far apart as real images do"
 
 
 def _training_line(report):
