@@ -57,3 +57,10 @@ def test_completeness_stands_next_to_that_of_real_images_and_to_diversity():
     line = report._property_line({"continuity": steady, "completeness": complete})
     assert "88%" in line and "(real test images: 75%)" in line
     assert "lie 2% as far apart as real images" in line
+
+
+def test_total_correlation_is_said_with_both_bounds():
+    found = {"low": -0.5, "high": 0.49, "num_images": 4000, "num_samples": 500}
+    [line] = report._total_correlation_lines({"total_correlation": found})
+    assert "between -0.50 and 0.49 nats" in line and "4,000 training images" in line
+    assert report._total_correlation_lines({}) == []

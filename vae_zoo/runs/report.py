@@ -5,7 +5,13 @@ import pathlib
 import numpy as np
 
 from vae_zoo import runs
-from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
+from vae_zoo.metrics import (
+    latent_space,
+    likelihood,
+    reconstruction,
+    sample_quality,
+    total_correlation,
+)
 from vae_zoo.probability import noise
 from vae_zoo.runs import plots
 
@@ -61,6 +67,10 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     figures |= model.figures()
     if splits.binarization == "none":
         figures["reconstruction"] = reconstruction.peak_signal_to_noise(model, images, labels)
+    if hasattr(model, "tc_weight"):
+        figures["total_correlation"] = total_correlation.total_correlation(
+            model, splits.images("train", total_correlation.POSTERIORS), seed=seed
+        )
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
@@ -119,6 +129,7 @@ def summary(directory, report):
         *likelihood_lines(report),
         *_reconstruction_lines(report),
         _property_line(report),
+        *_total_correlation_lines(report),
         _training_line(report),
         f"Pictures in {directory}: {', '.join(pictures)}",
         "Next, one of:",
@@ -198,6 +209,18 @@ def _property_line(report):
         else f"completeness: absent ({complete['reason']})"
     )
     return f"{first}; {second}"
+
+
+def _total_correlation_lines(report):
+    """Returns a line on the dependence of latents, of a model that penalises it, or none."""
+    found = report.get("total_correlation")
+    if not found:
+        return []
+    return [
+        f"Total correlation of the latents: between {found['low']:.2f} and {found['high']:.2f} "
+        f"nats, from the posteriors of {found['num_images']:,} training images (the penalty "
+        "that was trained estimates it from a batch, with a bias of a nat or more)"
+    ]
 
 
 def _of_real(complete):
