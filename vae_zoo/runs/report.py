@@ -13,7 +13,7 @@ from vae_zoo.metrics import (
     total_correlation,
 )
 from vae_zoo.probability import noise
-from vae_zoo.runs import plots
+from vae_zoo.runs import advice, plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
@@ -94,6 +94,11 @@ def write_report(directory, model, splits, config, outcome, figures):
         "num_skipped": splits.num_skipped,  # files that could not be read
         "notes": [*splits.notes, *_warnings(outcome)],
         **figures,
+        "advice": advice.advice(
+            {**figures, "best_epoch": outcome.best_epoch},
+            runs.read_rows(pathlib.Path(directory) / runs.METRICS),
+            splits.num_train,
+        ),
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         **outcome._asdict(),
     }
@@ -131,6 +136,7 @@ def summary(directory, report):
         _property_line(report),
         *_total_correlation_lines(report),
         _training_line(report),
+        *(f"Note: {sentence}" for sentence in report["advice"]),
         f"Pictures in {directory}: {', '.join(pictures)}",
         "Next, one of:",
         f"  python -m vae_zoo.evaluate {run}",
@@ -161,8 +167,8 @@ def likelihood_line(report):
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     nll = _kind(report)
     return (
-        f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
-        f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
+        f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f}{_stderr(report)} "
+        f"({nll}){bits}, {source}"
     )
 
 
@@ -174,6 +180,12 @@ def _kind(report):
     effective = report.get("effective_sample_size")
     counted = "" if effective is None else f" of which {effective:.1f} count"
     return f"{given}{report['num_samples']} importance samples{counted}"
+
+
+def _stderr(report):
+    """Returns " +- 0.12", or nothing for a single image, which has no standard error."""
+    stderr = report.get("nll_stderr")
+    return "" if stderr is None or stderr != stderr else f" +- {stderr:.2f}"
 
 
 def _layers(report):

@@ -11,7 +11,8 @@ class Settings(NamedTuple):
     """How a model is trained: config.json's "training".
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: parts of the training, each with a validation at its end: passes over the training
+            split, or what budget.plan says.
         learning_rate: Adam's, at its highest.
         schedule: "constant" or "cosine" (to zero at the end).
         seed: run seed.
@@ -23,6 +24,8 @@ class Settings(NamedTuple):
         ema: momentum of the averaged weights; 0: none.
         skip_norm: gradient norm beyond which a step is skipped; None: only what is not finite.
         max_minutes: stop after so much training, whatever the epoch; None: never.
+        steps: optimizer steps that were asked for; epochs follow from them. None: epochs were.
+        minutes: of training that were asked for; steps follow from the measured speed, once.
     """
 
     epochs: int
@@ -36,6 +39,8 @@ class Settings(NamedTuple):
     ema: float = 0.0
     skip_norm: float | None = None
     max_minutes: float | None = None
+    steps: int | None = None
+    minutes: float | None = None
 
 
 class Outcome(NamedTuple):
