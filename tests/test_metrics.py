@@ -7,7 +7,7 @@ import pytest
 from known_models import LinearGaussianVAE
 
 import vae_zoo
-from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
+from vae_zoo.metrics import diversity, latent_space, likelihood, reconstruction, sample_quality
 
 
 class Stop(Exception):
@@ -263,9 +263,12 @@ def test_diversity_is_the_ratio_of_mean_distances_within_classes():
     labels = np.array([0, 0, 1, 1, 2])
     samples = np.array([5, 6, 7, 2, 2, 50], np.float32).reshape(-1, 1, 1, 1)
     classes = np.array([0, 0, 0, 1, 1, 2])  # distances 4/3 of 2, 0 of 4, none
-    found = sample_quality.diversity(samples, classes, images, labels)
+    found = diversity.within_classes(samples, classes, images, labels)
     assert found == pytest.approx((3 * (4 / 3 / 2) + 2 * 0) / 5)
-    assert sample_quality.diversity(samples[-1:], classes[-1:], images, labels) is None
+    assert diversity.within_classes(samples[-1:], classes[-1:], images, labels) is None
+    bytes_ = images.astype(np.uint8)
+    again = diversity.within_classes(samples / 255, classes, bytes_, labels)
+    assert again == pytest.approx(found)
 
 
 def test_without_labels_completeness_is_absent_and_says_so(reference):

@@ -1,12 +1,8 @@
-"""Completeness: whether what the prior's draws decode to are images of one of the classes.
-
-And whether those of one class differ from each other: a decoder that knows one image of each class
-is complete, and of no use.
-"""
+"""Completeness: whether what the prior's draws decode to are images of one of the classes."""
 
 import numpy as np
 
-from vae_zoo.metrics import latent_space
+from vae_zoo.metrics import diversity, latent_space
 from vae_zoo.probability import noise
 
 _SURE = 0.9
@@ -17,7 +13,6 @@ _FOLDS = 3  # of the cross-validation behind the probabilities
 _MOST_CLASSES = 100
 _NO_CLASS = 10  # training images for each image of a kind that is none
 _BATCH = 250
-_COMPARED = 200  # images of a class whose distances are taken
 
 
 def completeness(model, images, labels, test_images=None, test_labels=None, *, num=200, seed=0):
@@ -29,7 +24,7 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
     noise, plain grey, the mean image), so that it is sure of no such thing. How sure it is of real
     held-out images comes with the figure (`test_share`), as the value to compare with. A share
     above it says that samples are more typical than real images are; a few images known by heart
-    reach it too. So read it with `diversity`; see there.
+    reach it too. So read it with `diversity`; see metrics.diversity.
 
     Args:
         model: a VAE.
@@ -65,58 +60,15 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
         "classes_seen": len(np.unique(found[sure])),
         "classes": len(classes),
         "sure": _SURE,
-        "diversity": diversity(
-            samples[sure], found[sure], *_held_out(images, labels, test_images, test_labels)
-        ),
     }
+    held_out = test_images is not None and test_labels is not None
+    real = (test_images, test_labels) if held_out else (images, labels)
+    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
-    if test_images is not None and test_labels is not None:
+    if held_out:
         figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
-
-
-def _held_out(images, labels, test_images, test_labels):
-    """Returns the real images to compare with, and their labels: the test split's, if given."""
-    if test_images is None or test_labels is None:
-        return images, labels
-    return np.asarray(test_images)[:_TESTED], np.asarray(test_labels)[:_TESTED]
-
-
-def diversity(samples, classes, images, labels):
-    """Returns how far apart samples of a class lie, as a share of how far apart real images do.
-
-    The mean Euclidean distance of two samples of a class over that of two real images of it, the
-    mean over classes, each by its number of samples. About 1 for samples as varied as the data; 0
-    for a decoder that draws one image for each class. Samples are mean images, smoother than the
-    data: a little below 1 is to be expected of a good model.
-
-    Args:
-        samples: float [N, H, W, C].
-        classes: the class of each sample, as a classifier sees it, int [N].
-        images: real images, float [M, H, W, C].
-        labels: int [M].
-
-    Returns:
-        A number of at least 0; None where no class has two samples and two images.
-    """
-    ratios, weights = [], []
-    for name, count in zip(*np.unique(classes, return_counts=True), strict=True):
-        ours = _mean_distance(samples[classes == name])
-        real = _mean_distance(images[np.asarray(labels) == name])
-        if ours is not None and real:
-            ratios.append(ours / real)
-            weights.append(count)
-    return float(np.average(ratios, weights=weights)) if ratios else None
-
-
-def _mean_distance(images):
-    """Returns the mean distance of two different images, the first so many; None for fewer."""
-    from scipy.spatial import distance
-
-    if len(images) < 2:
-        return None
-    return float(distance.pdist(images[:_COMPARED].reshape(len(images[:_COMPARED]), -1)).mean())
 
 
 def fit_classifier(images, labels, seed=0):
