@@ -13,7 +13,7 @@ from vae_zoo.metrics import (
     total_correlation,
 )
 from vae_zoo.probability import noise
-from vae_zoo.runs import advice, plots
+from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
@@ -129,7 +129,6 @@ def draw(directory, model, splits, seed):
 def summary(directory, report):
     """Returns lines: the bound, the two properties, the training, the pictures, what next."""
     pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
-    run = f"--run={directory}"
     lines = [
         *likelihood_lines(report),
         *_reconstruction_lines(report),
@@ -138,10 +137,7 @@ def summary(directory, report):
         _training_line(report),
         *(f"Note: {sentence}" for sentence in report["advice"]),
         f"Pictures in {directory}: {', '.join(pictures)}",
-        "Next, one of:",
-        f"  python -m vae_zoo.evaluate {run}",
-        f"  python -m vae_zoo.sample {run}",
-        f"  python -m export {run} --output_dir={directory}-export",
+        *finished.next_steps(directory),
     ]
     return "\n".join(lines)
 
@@ -252,7 +248,7 @@ def _diversity(complete):
 def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
-        f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
+        f"({report['images_per_second']:,.0f} images/s), {finished.chosen(report)}; "
         f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)
