@@ -22,7 +22,7 @@ from keras import layers
 
 from vae_zoo import errors, networks, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.networks import causal, common
+from vae_zoo.networks import causal, sizes
 from vae_zoo.probability import likelihoods, noise
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.training import optimizers
@@ -104,7 +104,7 @@ class VQVAE(VAE):
         super().__init__(image_shape, latent_size, network=network, **kwargs)
 
     def build_networks(self):
-        self.grid = common.resolutions(self.image_shape)[-1]
+        self.grid = sizes.resolutions(self.image_shape)[-1]
         places, policy = math.prod(self.grid), self.dtype_policy
         hidden = networks.check_hidden("resnet", self.hidden)
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
@@ -112,8 +112,8 @@ class VQVAE(VAE):
         outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
         self.decoder = networks.build_map_decoder(*parts, outputs)
         self.codebook = Codebook(self.codebook_size, self.latent_size, self.decay)
-        sizes = (self.codebook_size, places, self.prior_width, self.prior_depth)
-        self.code_prior = causal.CausalTransformer(*sizes, dtype=policy)
+        shape = (self.codebook_size, places, self.prior_width, self.prior_depth)
+        self.code_prior = causal.CausalTransformer(*shape, dtype=policy)
         self.code_prior.build((None, places))
         self.trackers["perplexity"] = FiniteMean("perplexity")
 
@@ -284,8 +284,8 @@ class Codebook(layers.Layer):
         self.counts.assign(tf.where(good, counts, self.counts.value))
 
     def get_config(self):
-        sizes = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
-        return {**super().get_config(), **sizes}
+        config = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
+        return {**super().get_config(), **config}
 
 
 def straight_through(encoded, vectors):
