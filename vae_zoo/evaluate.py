@@ -68,7 +68,7 @@ def evaluate():
         "versions": runs.versions(),
     }
     output = pathlib.Path(FLAGS.output or place / "evaluation.json")
-    print(report.likelihood_line(figures), flush=True)
+    print("\n".join(report.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
     print(f"written to {output}")
 
