@@ -31,6 +31,7 @@ from export import (
     tflite,
 )
 from vae_zoo import errors, runs
+from vae_zoo.runs import files
 
 FORMATS = ("saved_model", "tflite")
 MANIFEST, RECORDED = "export.json", "recorded.npz"
@@ -285,10 +286,12 @@ def _staged(output_dir):
         with staging.folder(parent, ".export-") as written:
             yield written
             written.chmod(0o755)
+            files.sync_tree(written)
             if exists:
                 _move_into(written, output_dir)
             else:
                 os.rename(written, output_dir)
+            files.sync(parent)
     except BaseException:
         for directory in made:
             with contextlib.suppress(OSError):
@@ -321,6 +324,6 @@ def _move_into(written, output_dir):
         if (output_dir / "tflite").exists():
             os.rename(output_dir / "tflite", written / ".replaced")
         os.rename(written / "tflite", output_dir / "tflite")
-    files = sorted(path for path in written.iterdir() if path.is_file())
-    for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
+    single = sorted(path for path in written.iterdir() if path.is_file())
+    for path in sorted(single, key=lambda each: each.name == MANIFEST):  # the manifest last
         os.replace(path, output_dir / path.name)
