@@ -153,7 +153,7 @@ def train():
         splits,
         directory,
         settings,
-        callbacks=_callbacks(settings, splits),
+        callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
     if chief:
@@ -344,12 +344,14 @@ def _strategy():
     return training.make_strategy(FLAGS.strategy)
 
 
-def _callbacks(settings, splits):
-    from vae_zoo import training
+def _callbacks(settings, splits, directory):
+    from vae_zoo import runs, training
 
-    if sys.stderr.isatty():
-        return [training.ProgressBar(settings, splits.batch_size)]
-    return [training.Forecast(settings)]
+    on_terminal = sys.stderr.isatty()
+    shown = training.ProgressBar(settings, splits.batch_size) if on_terminal else None
+    pictures = training.Samples(directory / runs.TENSORBOARD / "samples", settings)
+    of_one_process = [pictures] if settings.strategy == "one" else []
+    return [shown or training.Forecast(settings), *of_one_process]
 
 
 def _plain_name(name):
