@@ -35,7 +35,7 @@ _NUMBERS = {
     ),
     "batch_size": (int, None, "images a step, all workers together"),
     "learning_rate": (float, None, "Adam's, at its highest"),
-    "patience": (int, None, "stop after so many epochs without a better ELBO; 0 never stops"),
+    "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
     "max_minutes": (float, None, "stop after so many minutes of training"),

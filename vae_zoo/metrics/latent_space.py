@@ -74,14 +74,15 @@ def _infer(model, image, label, key):
 
 def _mean_halves(latent):
     """Returns two independent estimates of E[z], [2, B, D]; equal where it is known exactly."""
-    if _has_exact_mean(latent.posterior):
+    if has_exact_mean(latent.posterior):
         mean = _flat(latent.posterior.mean())
         return np.stack([mean, mean])
     z = np.asarray(latent.z)
     return np.stack([_flat(z[: len(z) // 2].mean(0)), _flat(z[len(z) // 2 :].mean(0))])
 
 
-def _has_exact_mean(posterior):
+def has_exact_mean(posterior):
+    """Returns whether a posterior's mean is known in closed form, and is that of all samples."""
     one_for_all_samples = posterior.batch_shape.rank == 1
     return one_for_all_samples and isinstance(posterior, tfd.Independent)
 
@@ -183,13 +184,27 @@ def continuity(model, *, seed=0, count=64, steps=16):
     """
     if not model.decodes_z:
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
+    ratio, _ = path_changes(model, seed=seed, count=count, steps=steps)
+    median, high = np.percentile(ratio, (50, 95)).tolist()
+    return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
+
+
+def path_changes(model, *, seed=0, count=64, steps=16):
+    """Returns the changes that `continuity` sums up, and the images: local Lipschitz constants.
+
+    Args:
+        model: a VAE that decodes z.
+        seed, count, steps: see `continuity`.
+
+    Returns:
+        (||x' - x|| / ||z' - z|| of each step, float [count, steps]; the images on the paths,
+        [count, steps + 1, H, W, C]).
+    """
     labels = cycle_labels(model, count)
     paths = _paths(model, seed, labels, count, steps + 1)
     images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
     change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
-    ratio = change / np.linalg.norm(np.diff(paths, axis=1), axis=-1)
-    median, high = np.percentile(ratio, (50, 95)).tolist()
-    return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
+    return change / np.linalg.norm(np.diff(paths, axis=1), axis=-1), images
 
 
 def cycle_labels(model, count, label=None):

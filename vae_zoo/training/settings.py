@@ -19,7 +19,8 @@ class Settings(NamedTuple):
         precision: dtype policy of the layers.
         jit: "auto", "on" or "off": XLA.
         strategy: "one", "mirrored" or "multi_worker".
-        patience: epochs without a better validation ELBO before stopping; 0 never stops.
+        patience: epochs without a better validation objective before stopping, counted after
+            warm-up; 0 never stops.
         ema: momentum of the averaged weights; 0: none.
         skip_norm: gradient norm beyond which a step is skipped; None: only what is not finite.
         max_minutes: stop after so much training, whatever the epoch; None: never.
@@ -47,7 +48,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         epochs: epochs trained.
-        best_epoch: the one whose weights the model has now.
+        best_epoch: the one whose weights the model has now: of the lowest validation objective
+            after warm-up; the last one where warm-up did not end.
         steps: optimizer steps, skipped ones included.
         skipped: steps skipped for their gradient.
         restarts: how often the last good state was restored.
