@@ -34,6 +34,8 @@ def fit_classifier(images, labels, seed=0):
         seed: of the images that are none, of the network's weights and of its batches.
     """
     images, labels = shrunk(images[:FITTED]), np.unique(labels[:FITTED], return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(len(images))  # folds of neighbours differ
+    images, labels = images[order], labels[order]
     none = _no_class(images, seed)
     if _quick_is_good(images, labels, seed):
         return _fit_machine(images, labels, none, seed)
