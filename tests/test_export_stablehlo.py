@@ -1,4 +1,4 @@
-"""StableHLO programs: what JAX gives is what Keras gives, and what is said where there is no JAX."""
+"""StableHLO programs: JAX gives what Keras gives; and what is said where there is no JAX."""
 
 import importlib.util
 import json
