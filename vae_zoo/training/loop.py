@@ -4,6 +4,8 @@
 Keras's own; its own loop fails under several replicas.
 """
 
+import types
+
 import keras
 import tensorflow as tf
 
@@ -56,12 +58,32 @@ class LoopedModel(keras.Model):
             for _ in tf.range(count):
                 strategy.run(replica_step, args=(next(iterator),))
 
+        def run_what_is_left(iterator, count):
+            # A failing `next` would not stop the step counter, which waits for no data.
+            made = tf.constant(0)
+            for _ in tf.range(count):
+                batch = iterator.get_next_as_optional()
+                if not batch.has_value():
+                    break
+                strategy.run(replica_step, args=(batch.get_value(),))
+                made += 1
+            return made
+
         if not self.run_eagerly:
             run_steps = tf.function(run_steps, reduce_retracing=True)
+            run_what_is_left = tf.function(run_what_is_left, reduce_retracing=True)
 
         def train_function(iterator):
             count = self._steps_to_run()
-            run_steps(iterator, tf.constant(count))
+            if isinstance(iterator, types.GeneratorType):  # of train_on_batch; no graph's loop
+                strategy.run(replica_step, args=(next(iterator),))
+                count = 1
+            elif self.steps_per_epoch is None and isinstance(iterator, tf.data.Iterator):
+                count = int(run_what_is_left(iterator, tf.constant(count)))
+                if not count:
+                    raise StopIteration
+            else:  # endless
+                run_steps(iterator, tf.constant(count))
             self.steps_made += count
             self.calls_made += 1
             return self.get_metrics_result()
