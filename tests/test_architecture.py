@@ -13,6 +13,7 @@ MODELS = ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry")
 COMMANDS = ("vae_zoo.train", "vae_zoo.evaluate", "vae_zoo.sample")
 FORBIDDEN = {
     "vae_zoo/errors.py": ("vae_zoo",),
+    "vae_zoo/memory.py": ("vae_zoo",),
     "vae_zoo/replicas.py": ("vae_zoo",),
     "vae_zoo/checks.py": MODELS,
     "vae_zoo/probability": (

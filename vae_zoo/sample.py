@@ -5,7 +5,7 @@ import pathlib
 
 from absl import flags
 
-from vae_zoo import cli, errors
+from vae_zoo import cli, errors, memory
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -68,8 +68,14 @@ def _prior_samples(model):
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
     options = {name: FLAGS[name].value for name in _DIFFUSION if FLAGS[name].value is not None}
     seed = noise.rows(FLAGS.seed, FLAGS.num)
-    images, z = model.sample(seed, labels, FLAGS.temperature, **options)
-    arrays = {"image": np.asarray(images), "z": np.asarray(z), "seed": seed}
+    parts = []
+    size = memory.images_at_once(model.image_shape, FLAGS.num)
+    for start in range(0, FLAGS.num, size):
+        rows = slice(start, start + size)
+        label = None if labels is None else labels[rows]
+        parts.append(model.sample(seed[rows], label, FLAGS.temperature, **options))
+    images, z = (np.concatenate(each) for each in zip(*parts, strict=True))
+    arrays = {"image": images, "z": z, "seed": seed}
     if labels is not None:
         arrays["label"] = labels
     return arrays, lambda path: plots.image_grid(path, arrays["image"])
@@ -94,15 +100,13 @@ def _traverse(model):
 
 
 def _reconstruct(model):
-    import numpy as np
-
     from vae_zoo import runs
     from vae_zoo.runs import plots
 
     splits = runs.load_splits(cli.run_directory(FLAGS)[0], data_dir=FLAGS.data_dir)
     images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)
     labels = labels if model.needs_labels else None
-    again = np.asarray(model.reconstruct(images, labels))
+    again = memory.in_batches(model.reconstruct, images, labels, image_shape=model.image_shape)
     arrays = {"image": images, "reconstruction": again}
     return arrays, lambda path: plots.reconstructions(path, images, again)
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_zoo import memory
 from vae_zoo.probability import noise
 
 tfd = tfp.distributions
@@ -53,8 +54,9 @@ def statistics(model, images, labels=None, *, seed=0):
     if model.is_bound:
         return LatentStatistics(None, None, None, None)
     halves, rates = [], []
-    for start in range(0, len(images), _ENCODED):
-        stop = min(start + _ENCODED, len(images))
+    size = memory.images_at_once(model.image_shape, _ENCODED)
+    for start in range(0, len(images), size):
+        stop = min(start + size, len(images))
         image = tf.convert_to_tensor(images[start:stop], tf.float32)
         label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
         key = tf.constant([seed, _UNSEEN_STEP - start], tf.int32)
@@ -185,9 +187,15 @@ def continuity(model, *, seed=0, count=64, steps=16):
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
     labels = cycle_labels(model, count)
     paths = _paths(model, seed, labels, count, steps + 1)
-    images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
-    change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
-    ratio = change / np.linalg.norm(np.diff(paths, axis=1), axis=-1)
+
+    def change(paths, labels):  # of the images, [paths, steps]
+        images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
+        moved = np.diff(images, axis=1).reshape(len(images), steps, -1)
+        return np.linalg.norm(moved, axis=-1)
+
+    few = max(1, _BATCH // (steps + 1))
+    changes = memory.in_batches(change, paths, labels, image_shape=model.image_shape, most=few)
+    ratio = changes / np.linalg.norm(np.diff(paths, axis=1), axis=-1)
     median, high = np.percentile(ratio, (50, 95)).tolist()
     return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
 
@@ -212,10 +220,7 @@ def _paths(model, seed, labels, count, steps):
 def _decode(model, z, labels):
     """Returns the images of z [M, n, D], decoded in batches: [M, n, H, W, C]."""
     flat = z.reshape(-1, z.shape[-1]).astype(np.float32)
-    images = [
-        np.asarray(
-            model.decode(flat[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
-        )
-        for i in range(0, len(flat), _BATCH)
-    ]
-    return np.concatenate(images).reshape(*z.shape[:-1], *model.image_shape)
+    images = memory.in_batches(
+        model.decode, flat, labels, image_shape=model.image_shape, most=_BATCH
+    )
+    return images.reshape(*z.shape[:-1], *model.image_shape)

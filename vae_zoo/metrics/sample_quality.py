@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.metrics import latent_space
 from vae_zoo.probability import noise
 
@@ -12,23 +13,24 @@ _COMPONENTS = 40
 _FOLDS = 3  # of the cross-validation behind the probabilities
 _MOST_CLASSES = 100
 _NO_CLASS = 10  # training images for each image of a kind that is none
-_BATCH = 250
+_LARGEST = 64  # pixels of a side that the classifier sees
 
 
 def completeness(model, images, labels, test_images=None, test_labels=None, *, num=200, seed=0):
     """Returns the share of prior samples that a classifier is sure of, and what it rests on.
 
     The classifier is a support vector machine with a Gaussian kernel on 40 principal components,
-    fitted to at most 10,000 training images, its scores turned into probabilities by
+    fitted to at most 10,000 training images (those with a side beyond 64 pixels shrunk to that or
+    less, as the samples are), its scores turned into probabilities by
     cross-validation. It has one class more than the data: images that are none (scrambled ones,
     noise, plain grey, the mean image), so that it is sure of no such thing. How sure it is of real
     held-out images comes with the figure (`test_share`), as the value to compare with.
 
     Args:
         model: a VAE.
-        images: training split, float [N, H, W, C] in [0, 1].
+        images: training split, float [N, H, W, C] in [0, 1], or its 8-bit images, uint8.
         labels: int [N], or None.
-        test_images: held-out images.
+        test_images: held-out images, likewise.
         test_labels: their labels.
         num: prior samples; a conditional model draws each class in turn.
         seed: of the samples and of the choice of training images.
@@ -42,14 +44,13 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
     if labels is None:
         return {"reason": "the data set has no labels"}
     chosen = np.random.default_rng(seed).permutation(len(images))[:FITTED]
-    images, labels = np.asarray(images)[chosen], np.asarray(labels)[chosen]
+    labels = np.asarray(labels)[chosen]
     classes, counts = np.unique(labels, return_counts=True)
     if not 2 <= len(classes) <= _MOST_CLASSES or counts.min() < _FOLDS:
         return {"reason": _why_not(classes, counts)}
-    classifier = fit_classifier(images, labels, seed)
+    classifier = fit_classifier(_some(images, chosen), labels, seed)
     asked = latent_space.cycle_labels(model, num)
-    samples = _generate(model, num, asked, seed)
-    probabilities = classifier(samples)
+    probabilities = classifier(_generate(model, np.shape(images)[1:], num, asked, seed))
     sure, found = probabilities.max(1) >= _SURE, classes[probabilities.argmax(1)]
     figures = {
         "share": float(sure.mean()),
@@ -120,16 +121,38 @@ def _why_not(classes, counts):
     return f"a class has fewer than {_FOLDS} training images"
 
 
-def _generate(model, count, labels, seed):
+def _generate(model, image_shape, count, labels, seed):
+    """Returns samples as the classifier sees them."""
+
+    def draw(rows, labels):
+        return _shrunk(model.generate(rows, labels))
+
     rows = noise.rows(seed, count)
-    batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
-    return np.concatenate(
-        [model.generate(rows[b], None if labels is None else labels[b]) for b in batches]
-    )
+    return memory.in_batches(draw, rows, labels, image_shape=image_shape)
+
+
+def _some(images, rows):
+    """Returns some images as the classifier sees them, read a few at a time."""
+
+    def read(rows):
+        return _shrunk(images[rows])
+
+    return memory.in_batches(read, rows, image_shape=np.shape(images)[1:])
+
+
+def _shrunk(images):
+    """Returns images [n, H, W, C] as float32 in [0, 1], sides of at most 64: means of blocks."""
+    images = np.asarray(images)
+    images = images / np.float32(255 if images.dtype == np.uint8 else 1)
+    down, right = (-(-side // _LARGEST) for side in images.shape[1:3])  # rounded up
+    height, width = images.shape[1] // down, images.shape[2] // right
+    whole = images[:, : height * down, : width * right]
+    blocks = whole.reshape(len(images), height, down, width, right, -1)
+    return blocks.mean(axis=(2, 4), dtype=np.float32)
 
 
 def _reference(classifier, classes, images, labels):
-    probabilities = classifier(images[:_TESTED])
+    probabilities = classifier(_some(images, np.arange(min(_TESTED, len(images)))))
     right = classes[probabilities.argmax(1)] == np.asarray(labels)[:_TESTED]
     return {
         "test_accuracy": float(right.mean()),

@@ -4,13 +4,16 @@ import pathlib
 
 import numpy as np
 
-from vae_zoo import runs
+from vae_zoo import memory, runs
 from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
 from vae_zoo.probability import noise
 from vae_zoo.runs import plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
+_SHARE = 0.2  # of the training's time, that the likelihood of the report may take
+_LEAST_SECONDS = 60  # that it may take in any case
+_LEAST = (64, 10)  # test images, and samples for each
 
 
 def is_bce(config):
@@ -32,6 +35,30 @@ def likelihood_figures(evaluation, config):
     figures["bce"] = figures.pop("distortion")
     figures["negative_bce_less_rate"] = figures.pop("elbo")
     return figures
+
+
+def affordable(model, splits, num_images, num_samples, training_seconds):
+    """Returns (num_images, num_samples), made fewer until they take a fifth of the training's time.
+
+    Samples become fewer first, images only where that is not enough. Nothing changes where the
+    likelihood takes less than a minute.
+
+    Args:
+        model: the trained VAE.
+        splits: its data.
+        num_images: test images, at most.
+        num_samples: importance samples for each.
+        training_seconds: what the training took.
+    """
+    images, labels = splits.images("test", num_images), splits.labels("test", num_images)
+    seconds = likelihood.estimate_seconds(model, images, labels, num_samples=num_samples)
+    excess = seconds / max(_LEAST_SECONDS, _SHARE * training_seconds)
+    if excess <= 1:
+        return num_images, num_samples
+    samples = max(min(_LEAST[1], num_samples), int(num_samples / excess))
+    excess *= samples / num_samples
+    images = max(min(_LEAST[0], len(images)), int(len(images) / max(1.0, excess)))
+    return images, samples
 
 
 def model_figures(model, splits, config, *, num_images, num_samples, progress=None):
@@ -57,9 +84,9 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
-        splits.raw("train")[: sample_quality.FITTED] / np.float32(255),
+        splits.raw("train")[: sample_quality.FITTED],
         splits.labels("train", sample_quality.FITTED),
-        splits.raw("test") / np.float32(255),
+        splits.raw("test"),
         splits.labels("test"),
         seed=seed,
     )
@@ -89,10 +116,14 @@ def draw(directory, model, splits, seed):
     directory = pathlib.Path(directory)
     labels = latent_space.cycle_labels(model, _PICTURED)
     rows = noise.rows(seed, _PICTURED)
-    plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
+    shape = model.image_shape
+    samples = memory.in_batches(model.generate, rows, labels, image_shape=shape)
+    plots.image_grid(directory / "samples.png", samples)
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
     image_labels = image_labels if model.needs_labels else None
-    reconstructions = np.asarray(model.reconstruct(images, image_labels))
+    reconstructions = memory.in_batches(
+        model.reconstruct, images, image_labels, image_shape=shape
+    )
     plots.reconstructions(directory / "reconstructions.png", images, reconstructions)
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
