@@ -58,7 +58,7 @@ def quality(results):
     yield (
         "Nats, with the standard error over images: the first so many of the test images, with so "
         "many importance samples each. Minutes are of training and its validation, on the cores "
-        "named below; the figure is of the weights with the best validation ELBO.\n"
+        "named below; the figure is of the weights with the best validation objective.\n"
     )
     rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL"]]
     rows[0] += ["test images", "samples", "images/s"]

@@ -14,6 +14,8 @@ from vae_zoo import cli, datasets, errors, recipes, registry
 
 FLAGS = flags.FlagValues()
 _LARGE = 50_000_000  # weights
+_LENGTHS = ("epochs", "steps", "minutes")
+_WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 _STRINGS = {
     "model": "name of a registered model; --list_models shows them",
     "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
@@ -25,10 +27,16 @@ _STRINGS = {
 }
 # None: what the recipe of the model on the data set says.
 _NUMBERS = {
-    "epochs": (int, None, "passes over the training split"),
+    "epochs": (int, None, "how long: passes over the training split"),
+    "steps": (int, None, "how long: optimizer steps, instead of --epochs"),
+    "minutes": (
+        float,
+        None,
+        "how long: as many steps as fit, measured once; the schedule fits them too",
+    ),
     "batch_size": (int, None, "images a step, all workers together"),
     "learning_rate": (float, None, "Adam's, at its highest"),
-    "patience": (int, None, "stop after so many epochs without a better ELBO; 0 never stops"),
+    "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
     "max_minutes": (float, None, "stop after so many minutes of training"),
@@ -118,12 +126,14 @@ def train():
     from vae_zoo import runs, training
     from vae_zoo.runs import initial
 
-    settings = _training_settings(recipe)
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
+    arguments = _arguments(spec, splits, wished)
+    settings = _training_settings(recipe, splits, arguments, directory)
+    arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
-        model = registry.create_model(FLAGS.model, **_arguments(spec, splits, wished))
+        model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
     config = runs.describe(
@@ -136,7 +146,9 @@ def train():
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
-        f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}"
+        f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}: "
+        f"{settings.epochs * splits.steps_per_epoch:,} steps, batches of {splits.batch_size}",
+        flush=True,
     )
     outcome = training.train(
         model,
@@ -215,12 +227,15 @@ def _required_model():
 
 
 def _check_numbers():
-    least = dict.fromkeys(("epochs", "batch_size", "report_images", "report_samples"), 1)
+    lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
+    if len(lengths) > 1:
+        raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
+    least = dict.fromkeys(("epochs", "steps", "batch_size", "report_images", "report_samples"), 1)
     for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")
-    for name in ("learning_rate", "max_minutes", "skip_norm"):
+    for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
         given = FLAGS[name].value
         if given is not None and not 0 < given < float("inf"):
             raise errors.UserError(f"--{name}={given}: expected a number above 0.")
@@ -239,14 +254,53 @@ def _dataset_settings():
     return {"name": FLAGS.dataset, **given, **settings}
 
 
-def _training_settings(recipe):
+def _training_settings(recipe, splits, arguments, directory):
+    """Returns the Settings; says the splits how long an epoch is, where steps are asked for."""
     from vae_zoo import training
 
     chosen = {}
     for name in training.Settings._fields:
         given = FLAGS[name].value
         chosen[name] = getattr(recipe, name) if given is None and hasattr(recipe, name) else given
-    return training.Settings(**chosen)
+    settings = training.Settings(**chosen)
+    if FLAGS.epochs:
+        return settings._replace(steps=None)
+    if FLAGS.minutes:
+        settings = settings._replace(steps=_fitting_steps(settings, splits, arguments, directory))
+    if settings.steps is None:
+        return settings
+    epochs, splits.steps_per_epoch = training.plan(settings.steps, splits.steps_per_pass)
+    return settings._replace(epochs=epochs)
+
+
+def _fitting_steps(settings, splits, arguments, directory):
+    """Returns the steps of --minutes: those that the run was begun with, or measured now."""
+    from vae_zoo import runs, training
+
+    if (directory / runs.CONFIG).exists() and not FLAGS.overwrite:
+        begun = runs.read_config(directory)["training"]
+        if begun.get("minutes") == FLAGS.minutes and begun.get("steps"):
+            return begun["steps"]
+    if FLAGS.strategy != "one":
+        raise errors.UserError(
+            f"--minutes={FLAGS.minutes:g} with --strategy={FLAGS.strategy}: the speed is measured "
+            "on one device. Expected --steps or --epochs."
+        )
+    return training.steps_in(
+        FLAGS.minutes,
+        lambda: registry.create_model(FLAGS.model, **arguments),
+        splits,
+        settings,
+    )
+
+
+def _with_fitting_warmup(arguments, settings, splits):
+    """Returns the arguments, a recipe's warm-up of the rate at most a fifth of a short training."""
+    named = {text.partition("=")[0] for text in FLAGS["set"].value}
+    if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
+        return arguments
+    steps = settings.epochs * splits.steps_per_epoch
+    return {**arguments, "warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
 
 
 def _arguments(spec, splits, wished):
@@ -323,7 +377,9 @@ def _strategy():
 def _callbacks(settings, splits):
     from vae_zoo import training
 
-    return [training.ProgressBar(settings, splits.batch_size)] if sys.stderr.isatty() else []
+    if sys.stderr.isatty():
+        return [training.ProgressBar(settings, splits.batch_size)]
+    return [training.Forecast(settings)]
 
 
 def _plain_name(name):

@@ -80,7 +80,9 @@ class Splits:
         checksum: of the images and the policy.
         notes: what the user should know, a line each.
         num_train, num_validation, num_test: images.
-        batch_size, seed, steps_per_epoch: of the batches.
+        batch_size, seed: of the batches.
+        steps_per_pass: of one pass over the training images.
+        steps_per_epoch: after so many steps a training validates; a pass, unless it is set.
         factor_names, factor_sizes: of the known factors, or None.
         num_skipped: broken files that were left out.
         augment: names of how training images are changed.
@@ -98,7 +100,7 @@ class Splits:
                 f"({self.num_train:,} images). Expected at most that, or leave the flag out."
             )
         self.num_skipped = source.skipped
-        self.steps_per_epoch = self.num_train // batch_size
+        self.steps_per_pass = self.steps_per_epoch = self.num_train // batch_size
         self.image_shape = store.raw("train").shape[1:]
         labelled = source.parts["train"].labels is not None
         self.label_names = list(source.label_names) if labelled else None
@@ -158,7 +160,7 @@ class Splits:
         """One pass over the training images, in another order each time; for plain `fit`."""
         import tensorflow as tf
 
-        steps = self.steps_per_epoch
+        steps = self.steps_per_pass
         epochs = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True).take(1)
 
         def steps_of(epoch):
@@ -199,7 +201,7 @@ class Splits:
         """Returns batch `step`: a permutation of each epoch, changes and ink of each step."""
         import tensorflow as tf
 
-        epoch, place = step // self.steps_per_epoch, step % self.steps_per_epoch
+        epoch, place = step // self.steps_per_pass, step % self.steps_per_pass
         index = tf.random.experimental.index_shuffle(
             place * self.batch_size + tf.range(self.batch_size, dtype=tf.int64),
             [self.seed, tf.cast(epoch, tf.int32)],

@@ -185,19 +185,30 @@ def continuity(model, *, seed=0, count=64, steps=16):
     """
     if not model.decodes_z:
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
-    labels = cycle_labels(model, count)
-    paths = _paths(model, seed, labels, count, steps + 1)
-
-    def change(paths, labels):  # of the images, [paths, steps]
-        images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
-        moved = np.diff(images, axis=1).reshape(len(images), steps, -1)
-        return np.linalg.norm(moved, axis=-1)
-
-    few = max(1, _BATCH // (steps + 1))
-    changes = memory.in_batches(change, paths, labels, image_shape=model.image_shape, most=few)
-    ratio = changes / np.linalg.norm(np.diff(paths, axis=1), axis=-1)
+    ratio, _ = path_changes(model, seed=seed, count=count, steps=steps)
     median, high = np.percentile(ratio, (50, 95)).tolist()
     return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
+
+
+def path_changes(model, *, seed=0, count=64, steps=16):
+    """Returns the changes that `continuity` sums up, and the images: local Lipschitz constants.
+
+    Args:
+        model: a VAE that decodes z.
+        seed, count, steps: see `continuity`.
+
+    Returns:
+        (||x' - x|| / ||z' - z|| of each step, float [count, steps]; the images on the paths,
+        [count, steps + 1, H, W, C]).
+    """
+    labels = cycle_labels(model, count)
+    paths = _paths(model, seed, labels, count, steps + 1)
+    images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
+    # Path by path: all differences at once would take as much memory as the images.
+    change = np.stack(
+        [np.linalg.norm(np.diff(path, axis=0).reshape(steps, -1), axis=-1) for path in images]
+    )
+    return change / np.linalg.norm(np.diff(paths, axis=1), axis=-1), images
 
 
 def cycle_labels(model, count, label=None):

@@ -73,7 +73,9 @@ def nll(report):
         return f"BCE {report['bce']:.2f} nats (not a likelihood)"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     bound = " (a bound)" if report["is_bound"] else ""
-    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{bound}{bits}"
+    stderr = report.get("nll_stderr")  # None for a single image
+    spread = "" if stderr is None else f" ± {stderr:.2f}"
+    return f"{report['nll']:.2f}{spread} nats{bound}{bits}"
 
 
 def sha256_of(path):

@@ -60,7 +60,15 @@ class Bernoulli(tfd.Bernoulli):
     """Bernoulli whose log-probability is the plain cross-entropy.
 
     On grey values it is the expected log-probability over binarisations (BCE), not a likelihood.
+
+    Args:
+        logits: log-odds of 1, float32 [...].
+        dtype: of events; an integer one would round NumPy's grey values.
+        **kwargs: of tfd.Bernoulli.
     """
+
+    def __init__(self, logits, dtype=tf.float32, **kwargs):
+        super().__init__(logits=logits, dtype=dtype, **kwargs)
 
     def _log_prob(self, event):
         logits = self.logits

@@ -23,7 +23,7 @@ CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
 _WRITTEN = (
     *(MODEL, METRICS, REPORT, CHECKPOINTS, TENSORBOARD, "evaluation.json"),
     *("evaluation.partial.npz", "samples.png", "reconstructions.png", "interpolations.png"),
-    *("manifold.png", "curves.png", CONFIG),
+    *("manifold.png", "curves.png", "report.html", "report_page.json", CONFIG),
 )
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
 

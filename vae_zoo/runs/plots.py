@@ -24,7 +24,7 @@ def image_grid(path, images, columns=None, titles=None):
     """
     images = np.asarray(images)
     columns = columns or min(_LONGEST, math.ceil(math.sqrt(len(images))))
-    _draw_tiles(path, _tiled(images, columns), columns, images.shape[1:3], above=titles)
+    _draw_tiles(path, tiled(images, columns), columns, images.shape[1:3], above=titles)
 
 
 def reconstructions(path, images, reconstructions, columns=8):
@@ -42,7 +42,7 @@ def reconstructions(path, images, reconstructions, columns=8):
     for start in range(0, len(images), columns):
         parts += [_padded(a[start : start + columns], columns) for a in (images, reconstructions)]
     beside = ["image", "again"] * (len(parts) // 2)
-    tiles = _tiled(np.concatenate(parts), columns, group=2)
+    tiles = tiled(np.concatenate(parts), columns, group=2)
     _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
 
 
@@ -87,7 +87,7 @@ def manifold(path, model, steps=20, label=None):
     z = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
     labels = np.full(len(z), label or 0, np.int32) if model.needs_labels else None
     images = memory.in_batches(model.decode, z, labels, image_shape=model.image_shape)
-    _draw_tiles(path, _tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
+    _draw_tiles(path, tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
 
 
 def curves(path, rows):
@@ -151,7 +151,7 @@ def rates_by_layer(path, histories):
 
 
 def _draw_rows(path, rows, names=None):
-    tiles = _tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+    tiles = tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
     _draw_tiles(path, tiles, rows.shape[1], rows.shape[2:4], beside=names)
 
 
@@ -161,7 +161,7 @@ def _padded(images, count):
     return np.concatenate([images, np.ones((missing, *images.shape[1:]), images.dtype)])
 
 
-def _tiled(images, columns, gap=_GAP, group=1):
+def tiled(images, columns, gap=_GAP, group=1):
     """Returns one picture of images in rows, white between them, RGB [H', W', 3] in [0, 1].
 
     Args:

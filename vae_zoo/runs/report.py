@@ -7,7 +7,7 @@ import numpy as np
 from vae_zoo import memory, runs
 from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
 from vae_zoo.probability import noise
-from vae_zoo.runs import plots
+from vae_zoo.runs import advice, plots
 
 _PICTURED = 64
 _MANY_SKIPPED = 0.01
@@ -104,6 +104,9 @@ def write_report(directory, model, splits, config, outcome, figures):
         "num_skipped": splits.num_skipped,  # files that could not be read
         "notes": [*splits.notes, *_warnings(outcome)],
         **figures,
+        "advice": advice.advice(
+            figures, runs.read_rows(pathlib.Path(directory) / runs.METRICS), splits.num_train
+        ),
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         **outcome._asdict(),
     }
@@ -144,6 +147,7 @@ def summary(directory, report):
         *_reconstruction_lines(report),
         _property_line(report),
         _training_line(report),
+        *(f"Note: {sentence}" for sentence in report["advice"]),
         f"Pictures in {directory}: {', '.join(pictures)}",
         "Next, one of:",
         f"  python -m vae_zoo.evaluate {run}",
@@ -168,9 +172,15 @@ def likelihood_line(report):
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
     return (
-        f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
-        f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
+        f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f}{_stderr(report)} "
+        f"({nll}){bits}, {source}"
     )
+
+
+def _stderr(report):
+    """Returns " +- 0.12", or nothing for a single image, which has no standard error."""
+    stderr = report.get("nll_stderr")
+    return "" if stderr is None or stderr != stderr else f" +- {stderr:.2f}"
 
 
 def _layers(report):

@@ -1,4 +1,4 @@
-"""The line that a training shows of itself."""
+"""The lines that a training shows of itself."""
 
 import time
 
@@ -32,3 +32,32 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.bar is not None and self.model.steps_made >= self.bar.total:
             self.bar.close()
+
+
+class Forecast(keras.callbacks.Callback):
+    """Prints once how long the training will take, as soon as its speed is known.
+
+    Args:
+        settings: Settings.
+        seconds: of steps that the speed is measured on, the first call left out.
+    """
+
+    def __init__(self, settings, seconds=3.0):
+        super().__init__()
+        self.epochs, self.seconds, self.started = settings.epochs, seconds, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        step, now = self.model.steps_made, time.monotonic()
+        if self.started is None:
+            self.started = (now, step)
+        elapsed, made = now - self.started[0], step - self.started[1]
+        if elapsed < self.seconds or not made:
+            return
+        left = self.epochs * self.model.steps_per_epoch - step
+        if left > 0:
+            print(
+                f"about {progress.duration(left * elapsed / made)} left: {left:,} steps, "
+                f"{made / elapsed:,.1f} a second",
+                flush=True,
+            )
+        self.seconds = float("inf")

@@ -1,8 +1,8 @@
 """Keras's `fit` from any step, and what a run needs around it.
 
-Every epoch ends with the bound of validation images (the ELBO, or what else the model trains),
-with averaged weights where the optimizer averages them; the best weights so far are kept. A
-checkpoint holds all of the state (weights, moments, averages, step, metrics, best score), so that
+Every epoch ends with the objective of validation images (the model's own, at the full weight of
+the rate), with averaged weights where the optimizer averages them; the best weights of the epochs
+after warm-up are kept, the last ones while it lasts. A checkpoint holds all of the state (weights, moments, averages, step, metrics, best score), so that
 a resumed run is the uninterrupted one.
 """
 
@@ -28,7 +28,8 @@ _RESTARTS = 5
 def train(model, splits, directory, settings, callbacks=(), strategy=None):
     """Trains a compiled model, from its last checkpoint if there is one; returns the Outcome.
 
-    The model ends with the weights of the best validation ELBO (averaged ones, with `ema`).
+    The model ends with the weights of the lowest validation objective (averaged ones, with `ema`),
+    or with the last ones where warm-up has not ended.
 
     Args:
         model: a VAE, compiled by compile_model.
@@ -74,7 +75,7 @@ class _Session(keras.callbacks.Callback):
         self.directory, self.chief = directory, chief
         names = ("epochs_done", "best_epoch", "restarts")
         self.counts = {name: tf.Variable(0, dtype=tf.int64) for name in names}
-        self.best_bound = tf.Variable(-np.inf, dtype=tf.float64)
+        self.best_loss = tf.Variable(np.inf, dtype=tf.float64)
         self.clocks = {
             name: tf.Variable(0.0, dtype=tf.float64) for name in ("wall", "cpu", "steady", "images")
         }
@@ -86,7 +87,7 @@ class _Session(keras.callbacks.Callback):
                 # Their variables: of a metric itself a checkpoint holds nothing.
                 "metrics": [variable.value for m in model.metrics for variable in m.variables],
                 "counts": self.counts,
-                "best_bound": self.best_bound,
+                "best_loss": self.best_loss,
                 "clocks": self.clocks,
             },
             chief,
@@ -159,9 +160,7 @@ class _Session(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         validation = self.validate()
         self._tick()
-        bound = validation.get("bound", validation["elbo"])
-        if bound > self.best_bound.numpy() or epoch == 0:
-            self.best_bound.assign(bound)
+        if self._is_best(validation["loss"]):
             self.counts["best_epoch"].assign(epoch + 1)
             if self.chief:
                 self._keep_best()
@@ -171,6 +170,15 @@ class _Session(keras.callbacks.Callback):
         self.trained.stop_training = self.finished()
 
     # What they do.
+
+    def _is_best(self, loss):
+        """Returns whether to keep this epoch; during warm-up each is kept in place of the last."""
+        if self.step() < self.trained.warmup_steps:
+            return True
+        if loss < self.best_loss.numpy():
+            self.best_loss.assign(loss)
+            return True
+        return self.count("best_epoch") == 0  # one has to be kept, were its loss not finite
 
     def _tick(self):
         now, cpu = time.monotonic(), time.process_time()
@@ -214,7 +222,7 @@ class _Session(keras.callbacks.Callback):
         self.counts["restarts"].assign(restarts)
 
     def _own_variables(self):
-        return [*self.counts.values(), self.best_bound, *self.clocks.values()]
+        return [*self.counts.values(), self.best_loss, *self.clocks.values()]
 
     def _keep_best(self):
         path = self.directory / runs.CHECKPOINTS / runs.BEST
