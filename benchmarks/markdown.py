@@ -42,6 +42,7 @@ def provenance(results):
 _NAMED = {
     "tensorflow": "TensorFlow",
     "torch": "PyTorch",
+    "jax": "JAX",
     "pythae": "pythae",
     "onnxruntime": "ONNX Runtime",
 }

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from benchmarks import sections
+from benchmarks import device_report, sections
 from benchmarks.markdown import interval, provenance, table
 from vae_zoo import registry
 
@@ -149,6 +149,7 @@ _SECTIONS = (
     sections.images,
     sections.peers,
     sections.throughput,
+    device_report.programs,
     sections.input,
     sections.likelihood,
     latency,

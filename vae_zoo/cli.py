@@ -123,6 +123,12 @@ def no_space(path):
     )
 
 
+def check_seed(seed):
+    """Raises a UserError for a --seed that does not fit in int32."""
+    if not -(2**31) <= seed < 2**31:
+        raise errors.UserError(f"--seed={seed}: expected a whole number that fits in int32.")
+
+
 def table(rows):
     """Returns rows of text as aligned columns."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

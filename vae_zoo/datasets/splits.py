@@ -7,7 +7,8 @@ import numpy as np
 from vae_zoo import errors, memory
 from vae_zoo.datasets import augment as augmentations
 from vae_zoo.datasets import catalogue, policies, sources, stored
-from vae_zoo.datasets.store import Store, parse_size
+from vae_zoo.datasets.fitting import parse_size
+from vae_zoo.datasets.store import Store
 
 _COPIED = 2**28  # bytes of images that TensorFlow may hold a second time
 _HASHED = 10_000  # images behind the checksum, evenly spaced
@@ -131,7 +132,19 @@ class Splits:
         A drawn binarisation is fixed by the seed: image i is the same in every call.
         """
         count = len(self.raw(split)) if count is None else min(count, len(self.raw(split)))
-        return self._fixed(split, np.arange(count))
+        return self.rows(split, np.arange(count))
+
+    def rows(self, split, rows):
+        """Returns some images of a split, by their numbers; as `images` does.
+
+        Args:
+            split: "train", "validation" or "test".
+            rows: int array [n].
+        """
+        image = self.raw(split)[rows]
+        if self.binarization != "dynamic":
+            return policies.deterministic(image, self.binarization)
+        return policies.drawn_by_row(image, rows, self.seed, _NUMBERS[split])
 
     def labels(self, split, count=None):
         """Returns the first labels of a split, int32 [N], or None."""
@@ -253,7 +266,7 @@ class Splits:
         def batch(start):
             index = tf.range(start, tf.minimum(start + size, count))
             image = tf.numpy_function(
-                lambda rows: self._fixed(split, rows), [index], tf.float32, stateful=False
+                lambda rows: self.rows(split, rows), [index], tf.float32, stateful=False
             )
             image.set_shape((None, *self.image_shape))
             labels = self._source.parts[split].labels
@@ -262,13 +275,6 @@ class Splits:
             return {"image": image, "label": tf.gather(tf.constant(labels), index)}
 
         return tf.data.Dataset.range(0, count, size).map(batch).prefetch(2)
-
-    def _fixed(self, split, rows):
-        """Returns images under the policy, a drawn binarisation being a function of the row."""
-        image = self.raw(split)[rows]
-        if self.binarization != "dynamic":
-            return policies.deterministic(image, self.binarization)
-        return policies.drawn_by_row(image, rows, self.seed, _NUMBERS[split])
 
 
 def _fitting_batch(source, store, default):

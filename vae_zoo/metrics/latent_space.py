@@ -76,14 +76,15 @@ def _infer(model, image, label, key):
 
 def _mean_halves(latent):
     """Returns two independent estimates of E[z], [2, B, D]; equal where it is known exactly."""
-    if _has_exact_mean(latent.posterior):
+    if has_exact_mean(latent.posterior):
         mean = _flat(latent.posterior.mean())
         return np.stack([mean, mean])
     z = np.asarray(latent.z)
     return np.stack([_flat(z[: len(z) // 2].mean(0)), _flat(z[len(z) // 2 :].mean(0))])
 
 
-def _has_exact_mean(posterior):
+def has_exact_mean(posterior):
+    """Returns whether a posterior's mean is known in closed form, and is that of all samples."""
     one_for_all_samples = posterior.batch_shape.rank == 1
     return one_for_all_samples and isinstance(posterior, tfd.Independent)
 

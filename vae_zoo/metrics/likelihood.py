@@ -21,6 +21,7 @@ from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.probability.elbo import log_weights
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
+_FEW_IMAGES = 16  # in a block of many samples each
 _COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer
 
 
@@ -173,11 +174,18 @@ def _check(model, images, labels, num_samples):
     return images, np.asarray(labels, np.int32), num_samples
 
 
+def samples_at_once(num_samples, image_shape):
+    """Returns how many samples of each image a chunk should have, and how many chunks."""
+    plan = _plan(num_samples, (_FEW_IMAGES, *image_shape))
+    return plan.samples, plan.chunks
+
+
 def _plan(num_samples, shape, block_decodes=None):
-    """Returns the _Plan of the given size that computes the fewest samples in vain."""
+    """Returns the _Plan, for images of a shape [N, H, W, C], that computes the fewest samples in
+    vain."""
     num_images = shape[0]
     decodes = block_decodes or memory.images_at_once(shape[1:], _BLOCK_DECODES)
-    most = min(num_samples, max(1, decodes // min(num_images, 16)))
+    most = min(num_samples, max(1, decodes // min(num_images, _FEW_IMAGES)))
     sizes = range(most, max(0, most // 2), -1)
     samples = min(sizes, key=lambda size: math.ceil(num_samples / size) * size)
     images = min(num_images, max(1, decodes // samples))
@@ -198,7 +206,7 @@ _FUNCTIONS = weakref.WeakKeyDictionary()  # model -> {plan: function}; a trace i
 
 
 def _block_function(model, plan):
-    """Returns the compiled function of one block; see `_evaluate_block`."""
+    """Returns the compiled function of one block; see `evaluate_block`."""
     functions = _FUNCTIONS.setdefault(model, {})
     key = (plan.images, plan.samples)
     if key not in functions:
@@ -216,19 +224,25 @@ def _compile(model, samples):
     @tf.function(reduce_retracing=True)
     def function(inputs, numbers):
         seed, first, num_samples, chunks = tf.unstack(numbers)
-        return _evaluate_block(model(), inputs, seed, first, num_samples, samples, chunks)
+
+        def key(chunk):
+            return _key(seed, first + chunk)
+
+        return evaluate_block(model(), inputs, key, num_samples, samples, chunks)
 
     return function
 
 
-def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
-    """Returns the results of a block of images, float64 [B, _COLUMNS + L].
+def evaluate_block(model, inputs, key, num_samples, samples, chunks):
+    """Returns the results of a block of images, float64 [B, _COLUMNS + L]. Runs in a graph.
+
+    The columns are log_likelihood, the bound of log p(x), the effective sample size, the ELBO, and
+    a rate for each layer.
 
     Args:
         model: a VAE.
         inputs: {"image": [B, H, W, C], "label": [B]}.
-        seed: of the evaluation.
-        first: index of the block's first chunk among all chunks.
+        key: a function of a chunk's number that gives its noise key, int32 [2] or [B, 2].
         num_samples: K; what the last chunk has beyond it does not count.
         samples: samples a chunk, static.
         chunks: chunks to run.
@@ -236,14 +250,14 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
     image, label = model.check_inputs(inputs)
     encoded = model.encode(image, label)
     with model.fixed_prior():
-        exact = _analytic_rates(model, encoded, label, _key(seed, first))
+        exact = _analytic_rates(model, encoded, label, key(0))
         state = _Stream.empty(image.shape[0], len(exact))
         for chunk in tf.range(chunks):
             terms = model.terms(
                 inputs,
                 num_samples=samples,
                 analytic=model.is_bound,
-                seed=_key(seed, first + chunk),
+                seed=key(chunk),
                 encoded=encoded,
             )
             counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
@@ -333,7 +347,7 @@ def _summarize(model, results, statistics, num_samples):
         distortion=-log_likelihood,
         nll=-nll,
         nll_stderr=float(per_image.std(ddof=1) / math.sqrt(len(results))) if several else math.nan,
-        bits_per_dim=_bits_per_dim(model, -nll),
+        bits_per_dim=bits_per_dim(model, -nll),
         active_units=statistics.active_units,
         active_threshold=statistics.active_threshold,
         rate_per_dimension=statistics.rate_per_dimension,
@@ -345,7 +359,8 @@ def _summarize(model, results, statistics, num_samples):
     )
 
 
-def _bits_per_dim(model, nll):
+def bits_per_dim(model, nll):
+    """Returns nats an image as bits per dimension, for a model of 8-bit images; else None."""
     if model.likelihood_name != "discretized_logistic":
         return None
     return nll / (math.prod(model.image_shape) * math.log(2))

@@ -26,7 +26,7 @@ def peak_signal_to_noise(model, images, labels=None):
     """
     labels = labels if model.needs_labels else None
     errors, plain = 0.0, 0.0
-    size = memory.images_at_once(model.image_shape, _BATCH)
+    size = memory.images_at_once(images.shape[1:], _BATCH)
     for start in range(0, len(images), size):
         batch = np.asarray(images[start : start + size])
         label = None if labels is None else labels[start : start + size]

@@ -253,6 +253,13 @@ class VDM(VAE):
         Raises:
             UserError: for fewer than one step, or another sampler.
         """
+        likelihood, z_1 = self.sample_likelihood(seed, label, temperature, steps, sampler)
+        return likelihood.mean(), z_1
+
+    def sample_likelihood(
+        self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"
+    ):
+        """Returns (p(x | z_0), z_1 [N, H * W * C]); see `sample`."""
         del label
         if sampler not in SAMPLERS:
             raise errors.unknown("sampler", sampler, SAMPLERS)
@@ -263,7 +270,7 @@ class VDM(VAE):
         z_1 = temperature * noise.normal(seed, self.image_shape)
         temperature = tf.constant(temperature, tf.float32)
         z_0 = self._descend_to_image(z_1, seed, temperature, steps, sampler == "ancestral")
-        return self.likelihood(z_0).mean(), tf.reshape(z_1, [-1, self.latent_size])
+        return self.likelihood(z_0), tf.reshape(z_1, [-1, self.latent_size])
 
     @tf.function(autograph=False, reduce_retracing=True)  # many steps, each of many operations
     def _descend_to_image(self, z_1, seed, temperature, steps, ancestral):
@@ -367,6 +374,11 @@ class QuantizedPixel(tfd.QuantizedDistribution):
 
     def _log_prob(self, image):
         return super()._log_prob(tf.round(image * (likelihoods.LEVELS - 1)))
+
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: the second one."""
+        normal = self.distribution
+        return likelihoods.to_level(normal.loc + normal.scale * tf.math.ndtri(uniforms[..., 1]))
 
     def _mean(self):
         return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level

@@ -177,11 +177,15 @@ class VQVAE(VAE):
 
     def decode(self, z, label=None):
         """Returns the likelihood's mean for code vectors [N, h, w, D]."""
-        flat = tf.reshape(z, [-1, math.prod(self.grid) * self.latent_size])
-        return self.likelihood(flat, label).mean()
+        del label
+        return self._likelihood_of(z).mean()
 
-    def sample(self, seed, label=None, temperature=1.0):
-        """Returns (images [N, H, W, C], codes float32 [N, h * w]), one for each row of seed.
+    def _likelihood_of(self, vectors):
+        """Returns p(x | codes) for code vectors [N, h, w, D]."""
+        return self.likelihood(tf.reshape(vectors, [-1, math.prod(self.grid) * self.latent_size]))
+
+    def sample_likelihood(self, seed, label=None, temperature=1.0):
+        """Returns (p(x | codes) of batch [N], codes float32 [N, h * w]), one for each row of seed.
 
         Args:
             seed: int32 [N, 2]; see noise.rows.
@@ -191,8 +195,7 @@ class VQVAE(VAE):
         del label
         uniforms = noise.uniform(seed, [math.prod(self.grid)])
         codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
-        image = self.decode(self.codebook.vectors_of(codes))
-        return image, tf.cast(codes, tf.float32)
+        return self._likelihood_of(self.codebook.vectors_of(codes)), tf.cast(codes, tf.float32)
 
 
 class Use(NamedTuple):

@@ -61,7 +61,8 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs, hal
     """
     height, width = sizes.resolutions(image_shape, halvings)[-1]
     _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype, halvings)
-    lowest = common.stage_channels(hidden, len(_factors(image_shape, halvings)))[-1]
+    stages = len(_factors(image_shape, halvings))
+    lowest = common.stage_channels(hidden, stages)[-1]
     top = layers.Conv2D(lowest, 3, padding="same", dtype=dtype)
     map_shape = (height, width, channels)
     start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]

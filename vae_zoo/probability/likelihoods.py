@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import stable
+from vae_zoo.probability import noise, stable
 from vae_zoo.probability.distributions import bounded
 
 tfd = tfp.distributions
@@ -15,6 +15,7 @@ LIKELIHOODS = ("bernoulli", "discretized_logistic")
 LEVELS = 256
 _LEVEL_LOG_SCALE = (-2.0, 5.0)  # of logistics, in grey levels
 _COMPONENTS = 5
+_PIXEL_STREAM = 2**30  # noise stream of drawn pixels: no layer or step of a sampler reaches it
 
 
 def check_likelihood(name):
@@ -56,6 +57,17 @@ def pixel_likelihood(name, parameters, channels):
     return tfd.Independent(discretized_logistic_mixture(logits, location, log_scale), 3)
 
 
+def draw(likelihood, seed):
+    """Returns one image drawn from p(x | z) for each row of seed, [N, H, W, C] in [0, 1].
+
+    Args:
+        likelihood: of batch [N]: a tfd.Independent of pixels that know `draw`.
+        seed: int32 [N, 2]; see noise.rows. Image i is a function of row i.
+    """
+    shape = [*likelihood.event_shape, 2]
+    return likelihood.distribution.draw(noise.uniform(seed, shape, _PIXEL_STREAM))
+
+
 class Bernoulli(tfd.Bernoulli):
     """Bernoulli whose log-probability is the plain cross-entropy.
 
@@ -74,6 +86,10 @@ class Bernoulli(tfd.Bernoulli):
         logits = self.logits
         event = tf.broadcast_to(tf.cast(event, logits.dtype), tf.shape(logits))
         return _negative_cross_entropy(logits, event)
+
+    def draw(self, uniforms):
+        """Returns ink, 0 or 1, of two uniforms for each pixel, [..., 2]."""
+        return tf.cast(uniforms[..., 0] < tf.sigmoid(self.logits), tf.float32)
 
 
 @tf.custom_gradient
@@ -109,11 +125,29 @@ def discretized_logistic_mixture(logits, location, log_scale):
     )
 
 
+def to_level(value):
+    """Returns real numbers as pixels in [0, 1]: rounded up to one of the levels 0 to 255."""
+    return tf.clip_by_value(tf.math.ceil(value), 0.0, LEVELS - 1.0) / (LEVELS - 1)
+
+
 class DiscretizedLogisticMixture(tfd.MixtureSameFamily):
     """Mixture of quantised logistics of pixels in [0, 1]; see discretized_logistic_mixture."""
 
     def _log_prob(self, image):
         return super()._log_prob(tf.round(image * (LEVELS - 1)))
+
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: which, and where.
+
+        By the inverse of the cumulative distribution of the component that the first one chooses.
+        """
+        logistic = self.components_distribution.distribution
+        ends = tf.cumsum(tf.nn.softmax(self.mixture_distribution.logits), axis=-1)[..., :-1]
+        place = tf.reduce_sum(tf.cast(uniforms[..., :1] >= ends, tf.int32), axis=-1)
+        chosen = tf.one_hot(place, _COMPONENTS)
+        where = tf.math.log(uniforms[..., 1]) - tf.math.log1p(-uniforms[..., 1])
+        location = tf.reduce_sum(chosen * logistic.loc, axis=-1)
+        return to_level(location + tf.reduce_sum(chosen * logistic.scale, axis=-1) * where)
 
     def _mean(self):
         """The mean pixel in [0, 1]: the integral of the survival function over the clipped range.

@@ -10,6 +10,7 @@ from vae_zoo.runs import files
 _IMAGE_INCHES = 0.5  # of a side, in a grid
 _GAP = 2  # pixels of white between images
 _DPI = 150
+_LONGEST_TITLE = 48  # letters
 _LONGEST = 24  # images in a row of a grid
 
 
@@ -44,6 +45,27 @@ def reconstructions(path, images, reconstructions, columns=8):
     beside = ["image", "again"] * (len(parts) // 2)
     tiles = tiled(np.concatenate(parts), columns, group=2)
     _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
+
+
+def errors_of(path, images, reconstructions, titles):
+    """Draws images one below the other: the image, its reconstruction, and where they differ.
+
+    Args:
+        path: the PNG file.
+        images: float [N, H, W, C] in [0, 1].
+        reconstructions: of the same shape.
+        titles: a text beside each image; of a long one the end.
+    """
+    from matplotlib import colormaps
+
+    error = np.abs(images - reconstructions).mean(-1)  # [N, H, W], 0 to 1
+    colours = 3 // images.shape[-1]
+    columns = [np.repeat(part, colours, axis=-1) for part in (images, reconstructions)]
+    columns.append(colormaps["magma"](error)[..., :3])
+    tiles = np.stack(columns, axis=1).reshape(-1, *images.shape[1:3], 3)
+    beside = [t if len(t) <= _LONGEST_TITLE else f"...{t[3 - _LONGEST_TITLE:]}" for t in titles]
+    above = ["image", "again", "error"]
+    _draw_tiles(path, tiled(tiles, 3), 3, images.shape[1:3], above=above, beside=beside)
 
 
 def interpolations(path, rows):

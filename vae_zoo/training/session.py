@@ -2,8 +2,8 @@
 
 Every epoch ends with the objective of validation images (the model's own, at the full weight of
 the rate), with averaged weights where the optimizer averages them; the best weights of the epochs
-after warm-up are kept, the last ones while it lasts. A checkpoint holds all of the state (weights, moments, averages, step, metrics, best score), so that
-a resumed run is the uninterrupted one.
+after warm-up are kept, the last ones while it lasts. A checkpoint holds all of the state (weights,
+moments, averages, step, metrics, best score), so that a resumed run is the uninterrupted one.
 """
 
 import pathlib
