@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from export import bundle
+from export import layout
 from vae_zoo import cli, errors, runs
 from vae_zoo.runs import files
 from vae_zoo.training import ProgressLines, Settings
@@ -73,7 +73,7 @@ def test_an_export_is_synced_before_its_name_and_its_directory_after(tmp_path, m
     monkeypatch.setattr(
         files, "sync", lambda path: synced.append((os.path.basename(path), output.exists()))
     )
-    with bundle._staged(output) as written:
+    with layout.staged(output) as written:
         (written / "tflite").mkdir()
         (written / "tflite" / "decoder.tflite").write_text("model")
     names = [name for name, there in synced if not there]
