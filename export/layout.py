@@ -146,6 +146,6 @@ def _move_into(written, output_dir):
             if (output_dir / name).exists():
                 os.rename(output_dir / name, written / f".replaced-{name}")
             os.rename(written / name, output_dir / name)
-    files = sorted(path for path in written.iterdir() if path.is_file())
-    for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
+    single = sorted(path for path in written.iterdir() if path.is_file())
+    for path in sorted(single, key=lambda each: each.name == MANIFEST):  # the manifest last
         os.replace(path, output_dir / path.name)
