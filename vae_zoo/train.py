@@ -132,6 +132,7 @@ def train():
         print(f"note: {note}")
 
     from vae_zoo import runs, training
+    from vae_zoo.runs import initial
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
@@ -147,6 +148,8 @@ def train():
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
     )
     if not chief:
+        if FLAGS.init_from:
+            initial.copy_weights(model, FLAGS.init_from)
         training.train(model, splits, directory, settings, strategy=strategy)
         return
     with runs.held(directory):

@@ -104,12 +104,13 @@ class LoopedModel(keras.Model):
 
         def run_endless(iterator):
             left = self._steps_to_run()
-            while left and not (self.must_stop and self.must_stop()):
-                count = min(left, pace.steps)
+            while left:
+                # Workers that do not stop by themselves all make the same calls.
+                count = min(left, pace.steps) if self.must_stop else left
                 with pace.measured(count):
                     run_steps(iterator, tf.constant(count))
                 self.steps_made += count
-                left -= count
+                left = 0 if self.must_stop and self.must_stop() else left - count
 
         def train_function(iterator):
             if isinstance(iterator, types.GeneratorType):  # of train_on_batch; no graph's loop
