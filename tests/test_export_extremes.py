@@ -24,13 +24,19 @@ def as_trained(model):
 def pushed(model, size=1e3):
     """Last biases of +-1000: logits, locations and log scales at and beyond their bounds."""
     rng = np.random.default_rng(0)
-    for variable in last_biases(model):
+    for variable in [*last_biases(model), *own_weights(model)]:
         variable.assign(size * rng.choice([-1.0, 1.0], variable.shape))
 
 
+def own_weights(model):
+    """Returns the weights of the likelihood itself: the mean image and the log scale."""
+    return getattr(model.likelihood_part, "weights", [])
+
+
 def last_biases(model):
-    outputs = likelihoods.output_channels(model.likelihood_name, model.image_shape[-1])
-    wanted = {outputs, outputs * 28 * 28, 2 * model.latent_size}
+    channels = model.image_shape[-1]
+    outputs = model.likelihood_part.outputs if model.likelihood_part else channels
+    wanted = {outputs, outputs * 28 * 28, 4 * outputs, 2 * model.latent_size}
     return [v for v in model.trainable_variables if v.name == "bias" and v.shape[0] in wanted]
 
 
@@ -40,12 +46,26 @@ CASES = [
     ("discretized_logistic", as_trained),
     ("discretized_logistic", pushed),
 ]
+VARIANTS = [  # of conv_vae alone
+    {"likelihood": "discretized_logistic", "scale": "pixel", "mixture_components": 2},
+    {"likelihood": "normal", "scale": "channel"},
+    {"likelihood": "continuous_bernoulli"},
+]
 
 
 @pytest.mark.parametrize("likelihood, change", CASES)
 @pytest.mark.parametrize("name", MODELS)
 def test_formats_agree_at_the_bounds(name, likelihood, change, tiny, tmp_path):
-    model = tiny(name, likelihood=likelihood)
+    check_formats(tiny(name, likelihood=likelihood), change, tmp_path)
+
+
+@pytest.mark.parametrize("change", [as_trained, pushed])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_formats_agree_for_every_likelihood(variant, change, tiny, tmp_path):
+    check_formats(tiny("conv_vae", **variant), change, tmp_path)
+
+
+def check_formats(model, change, tmp_path):
     change(model)
     found = signatures.signatures(model)
     inputs = signatures.examples(model, found, ROWS)

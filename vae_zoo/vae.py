@@ -18,6 +18,7 @@ from vae_zoo.base import CheckedInputs, ForUsers, Stacks
 from vae_zoo.errors import at_least
 from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
 from vae_zoo.probability.elbo import ElboTerms, Latent, log_weights
+from vae_zoo.training import start
 from vae_zoo.training.loop import FiniteMean, LoopedModel
 
 tfd = tfp.distributions
@@ -32,7 +33,12 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
     Args:
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
-        likelihood: "bernoulli" (binary images) or "discretized_logistic" (8-bit images).
+        likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
+            of grey values: "normal", "continuous_bernoulli".
+        scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
+        mixture_components: logistics of each channel of each pixel (discretized_logistic).
+        channels: "independent" given z, or "linear", green given red and blue given both
+            (discretized_logistic).
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
@@ -88,6 +94,9 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
         latent_size=32,
         *,
         likelihood="bernoulli",
+        scale="shared",
+        mixture_components=1,
+        channels="independent",
         network="mlp",
         hidden=None,
         blocks=2,
@@ -126,12 +135,19 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
             self.posterior_part = posteriors.build(
                 posterior, self.latent_size, flow_steps, self.dtype_policy
             )
+            pixels = (scale, mixture_components, channels)
+            self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
         parts = (self.prior_part, self.posterior_part)
         self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
         self.built = True
 
     # What a model replaces.
+
+    def build_likelihood(self, scale, mixture_components, channels):
+        """Returns the part that gives p(x | z); see likelihoods.build."""
+        pixels = (scale, mixture_components, channels)
+        return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 
     def build_networks(self):
         """Builds every layer of the model but the parts'; called once, by the constructor."""
@@ -298,6 +314,13 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
         # Gradients are summed over the replicas.
         return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Starts the likelihood at the first images that `fit` was given, before its first step."""
+        super()._maybe_symbolic_build(iterator, data_batch)
+        part = self.likelihood_part
+        if iterator is not None and part is not None and not part.is_started and not self._step():
+            self.start_at(start.first_images(iterator, self.distribute_strategy))
+
     def compile(self, optimizer="adam", **kwargs):
         """Configures training; see keras.Model.compile. The loss is the model's own objective."""
         super().compile(optimizer=optimizer, **kwargs)
@@ -312,6 +335,19 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
     def metrics(self):
         trackers = list(self.trackers.values())
         return [self._loss_tracker, *trackers] if self.compiled else trackers
+
+    def start_at(self, images):
+        """Starts the likelihood at training images: its locations at their mean, its scale at
+        their deviation. Nothing is done once training has begun, or where it has no such weights.
+
+        The commands call it; so does `fit`, with the first images of its data.
+
+        Args:
+            images: some 2,000 of the training images, [N, H, W, C] in [0, 1].
+        """
+        part = self.likelihood_part
+        if len(images) and part is not None and not part.is_started:
+            part.start_at(images)
 
     def get_compile_config(self):
         """Nothing: a loaded model is compiled anew; what training needs is in its checkpoint."""

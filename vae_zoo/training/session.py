@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import errors, runs
-from vae_zoo.training import optimizers
+from vae_zoo.training import optimizers, start
 from vae_zoo.training.checkpoints import Checkpoints
 from vae_zoo.training.settings import Outcome
 from vae_zoo.training.setup import is_chief, make_strategy
@@ -124,6 +124,7 @@ class _Session(keras.callbacks.Callback):
                     variable.numpy() for m in self.trained.metrics for variable in m.variables
                 ]
         else:
+            self.trained.start_at(start.evenly_spaced(self.splits))
             self.checkpoints.save(0)
         self.trained.set_step(self.step())
         if self.chief:
