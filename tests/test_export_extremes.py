@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import agreement, saved_model, signatures, tflite
-from vae_zoo.probability import likelihoods, stable
+from vae_zoo.probability import stable
 
 ROWS = 16
 MODELS = ("conv_vae", "vdm")  # an 8-bit mean with a softplus; a schedule with one

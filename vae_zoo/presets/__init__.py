@@ -73,7 +73,8 @@ def nll(report):
         return f"BCE {report['bce']:.2f} nats (not a likelihood)"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     bound = " (a bound)" if report["is_bound"] else ""
-    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{bound}{bits}"
+    density = " of a density" if report.get("is_density") else ""
+    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{density}{bound}{bits}"
 
 
 def sha256_of(path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from vae_zoo import runs
 from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
-from vae_zoo.probability import noise
+from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import plots
 
 _PICTURED = 64
@@ -22,9 +22,12 @@ def is_bce(config):
 def likelihood_figures(evaluation, config):
     """Returns an Evaluation as a dict, its names saying what the figures are.
 
-    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL.
+    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL. A
+    density is marked as one: its nats are not those of 8-bit images, and it has no bits/dim.
     """
     figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
+    if config["arguments"].get("likelihood") in likelihoods.DENSITIES:
+        figures["is_density"] = True
     if not is_bce(config):
         return figures
     for name in ("nll", "nll_stderr", "bits_per_dim"):
@@ -136,6 +139,8 @@ def likelihood_line(report):
     parts = f"rate {report['rate']:.2f}{_layers(report)}, distortion {report['distortion']:.2f}"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
+    if report.get("is_density"):
+        nll += "; of a density, not of 8-bit images"
     return (
         f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f} "
         f"+- {report['nll_stderr']:.2f} ({nll}){bits}, {source}"
