@@ -21,6 +21,7 @@ BENCHMARKS = {
     "scaling": "one to several workers on this machine; what a model says of 8, 64 and 1,024",
 }
 COMMANDS = {
+    "program": "writes training steps as programs that run where TensorFlow is not",
     "report": "writes RESULTS.md from the files under benchmarks/results",
     "compare": "says what got slower from one result file to another",
 }

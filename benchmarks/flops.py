@@ -5,6 +5,8 @@ import time
 
 import tensorflow as tf
 
+from vae_zoo.metrics import latent_space
+
 PEAK_SIZES = (1024, 2048, 4096)
 _CALL_SECONDS = 0.1
 
@@ -32,7 +34,8 @@ def training_flops(model, batch_size=128):
 def decoding_flops(model, batch_size=128):
     """Returns the FLOPs of decoding one z, counted as in training_flops."""
     z = tf.TensorSpec([batch_size, model.latent_size], tf.float32)
-    decode = tf.function(lambda z: model.decode(z))
+    label = latent_space.cycle_labels(model, batch_size)
+    decode = tf.function(lambda z: model.decode(z, label))
     return _matrix_flops(decode.get_concrete_function(z).graph) / batch_size
 
 

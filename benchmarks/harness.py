@@ -13,12 +13,13 @@ import os
 import pathlib
 import platform
 import shlex
-import statistics
 import sys
 import time
 
+from benchmarks.device.measure import figure, ratio, share
 from vae_zoo import errors, runs
 
+__all__ = ["figure", "ratio", "share"]  # and what follows
 RESULTS = pathlib.Path(__file__).parent / "results"
 SECONDS = 2.0
 _LEAST_ROUNDS = 6  # the least and the greatest of so many values hold the median at 95%
@@ -55,44 +56,6 @@ def _speed(work, seconds):
     while (elapsed := time.perf_counter() - start) < seconds or not done:
         done += work()
     return done / elapsed
-
-
-def figure(values, unit):
-    """Returns a figure of repeated values: their median and its interval; see the module."""
-    ordered = sorted(values)
-    cut = _interval_rank(len(ordered))
-    return {
-        "median": statistics.median(ordered),
-        "low": ordered[cut],
-        "high": ordered[-1 - cut],
-        "values": list(values),
-        "unit": unit,
-    }
-
-
-def share(speeds, flops, peaks):
-    """Returns the figure of a work's share of the peak, turn by turn.
-
-    Args:
-        speeds: items a second.
-        flops: of an item.
-        peaks: FLOP a second of the matrix product.
-    """
-    return figure([s * flops / p for s, p in zip(speeds, peaks, strict=True)], "share")
-
-
-def ratio(above, below):
-    """Returns the figure of two candidates' ratio, turn by turn."""
-    return figure([a / b for a, b in zip(above, below, strict=True)], "ratio")
-
-
-def _interval_rank(count):
-    """Returns how many values at each end may lie outside the 95% interval of the median."""
-    tail, rank = 0.5**count, 0
-    while rank + 1 < count // 2 and tail + math.comb(count, rank + 1) * 0.5**count <= 0.025:
-        rank += 1
-        tail += math.comb(count, rank) * 0.5**count
-    return rank
 
 
 def check_rounds(rounds):

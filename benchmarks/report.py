@@ -7,8 +7,8 @@ import pathlib
 
 from absl import flags
 
-from benchmarks import sections
-from benchmarks.markdown import interval, provenance, table
+from benchmarks import device_report, sections
+from benchmarks.markdown import given_label, interval, provenance, table
 from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
@@ -58,7 +58,7 @@ def quality(results):
     yield (
         "Nats, with the standard error over images: the first so many of the test images, with so "
         "many importance samples each. Minutes are of training and its validation, on the cores "
-        "named below; the figure is of the weights with the best validation ELBO.\n"
+        "named below; the figure is of the weights with the best validation objective.\n"
     )
     rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL"]]
     rows[0] += ["test images", "samples", "images/s"]
@@ -149,6 +149,7 @@ _SECTIONS = (
     sections.images,
     sections.peers,
     sections.throughput,
+    device_report.programs,
     sections.input,
     sections.likelihood,
     latency,
@@ -166,7 +167,7 @@ def _quality_row(figures):
         f"{last['minutes']:.1f}",
         f"{last['cpu_minutes']:.1f}",
         f"{final['elbo']:.2f}",
-        f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}",
+        f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}{given_label(figures['model'])}",
         f"{final['num_images']:,}",
         f"{final['num_samples']:,}",
         f"{figures['images_per_second']:,.0f}",

@@ -34,6 +34,19 @@ def test_bernoulli_is_that_of_tfp():
         np.testing.assert_array_equal(ours.mean(), theirs.mean())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bernoulli_takes_grey_values_of_numpy_as_they_are(dtype):
+    logits, grey = np.array([0.3, -2.0, 1.0]), np.array([0.25, 0.9, 0.5])
+    exact = grey * logits - np.log1p(np.exp(logits))
+    ours = likelihoods.Bernoulli(logits=tf.constant(logits, tf.float32)).copy()
+    assert ours.batch_shape == (3,)
+    np.testing.assert_allclose(ours.log_prob(grey.astype(dtype)), exact, rtol=1e-5)
+    image = np.full((2, 2, 2, 1), 0.25, dtype)
+    pixels = likelihoods.build("bernoulli", (2, 2, 1)).distribution(tf.zeros([2, 2, 2, 1]))
+    np.testing.assert_allclose(pixels.log_prob(image), 4 * np.log(0.5), rtol=1e-5)
+    assert ours.sample(seed=(0, 1)).dtype == tf.float32
+
+
 def test_bernoulli_on_grey_values_is_the_expected_log_probability():
     logits, grey = tf.constant([0.3, -2.0]), tf.constant([0.25, 0.9])
     bernoulli = likelihoods.Bernoulli(logits=logits)

@@ -72,6 +72,27 @@ def test_every_format_gives_what_keras_gives(formats):
             formats.assert_agree(formats.lite(name), expected)
 
 
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("conv_vae", (9, 31, 3)),
+        ("resnet_vae", (25, 30, 1)),
+        pytest.param("ladder_vae", (28, 30, 1), marks=pytest.mark.slow),
+        pytest.param("vq_vae", (8, 9, 1), marks=pytest.mark.slow),
+        pytest.param("vdm", (9, 8, 1), marks=pytest.mark.slow),
+    ],
+)
+def test_sides_that_cannot_be_halved_give_the_same_in_every_format(name, shape, tiny, tmp_path):
+    likelihood = "bernoulli" if shape[-1] == 1 else "discretized_logistic"
+    formats = Formats(tiny(name, image_shape=shape, likelihood=likelihood), tmp_path)
+    assert flatbuffer.read(formats.tflite_path).custom == []
+    served = formats.served()
+    for key in formats.found:
+        formats.assert_agree(served[key], formats.keras(key))
+        if key not in signatures.SAVED_MODEL_ONLY:
+            formats.assert_agree(formats.lite(key), formats.keras(key))
+
+
 def test_no_result_depends_on_its_batch(formats):
     alone, row = formats.served(slice(5, 6)), slice(5, 6)
     for name in formats.found:

@@ -66,6 +66,18 @@ def test_flow_density_is_the_same_for_its_own_samples_and_for_those_of_others():
     np.testing.assert_allclose(others, by_hand, rtol=1e-3)
 
 
+@pytest.mark.parametrize("factor", [10.0, 100.0])
+def test_flow_density_stays_finite_where_its_gates_close(factor):
+    part, encoded = flow(steps=4)
+    for weight in part.trainable_weights:
+        weight.assign(factor * weight)
+    others = 3.0 * tf.random.stateless_normal([50, 2, 5], (0, 1))
+    density = part.distribution(encoded).log_prob(others)
+    assert np.isfinite(density).all()
+    posterior = part.distribution(encoded)
+    assert np.isfinite(posterior.log_prob(posterior.sample(50, seed=(0, 2)))).all()
+
+
 def test_vamp_density_is_the_mixture_of_posteriors(tiny, batch):
     model = tiny("vamp_vae")
     z = tf.random.stateless_normal([3, 8, 3], (0, 1))

@@ -145,7 +145,6 @@ def bad_flags(directory):
         ([], "--model is missing"),
         (["--model=vae", "--dataset=digit"], "Did you mean 'digits'"),
         (["--model=vae", "--dataset=mnist:9.9.9"], "at version 9.9.9"),
-        (["--model=conv_vae", "--image_size=8"], "too small"),
         (["--model=vae", "--epoch=3"], "Did you mean"),
         (["--model=vae", "--epochs=0"], "--epochs=0"),
         (["--model=vae", "--memory_budget_mb=-1"], "--memory_budget_mb=-1"),

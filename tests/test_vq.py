@@ -35,6 +35,13 @@ def test_gradient_goes_straight_through_the_choice(tiny, batch):
     assert np.abs(expected).max() > 0
 
 
+@pytest.mark.parametrize("hidden", [(8,), (8, 16), (8, 16, 24)])
+def test_channels_may_be_more_or_fewer_than_the_resolutions(hidden, tiny, batch):
+    """The resnet of 28 x 28 images has one resolution; what is beyond it is not used."""
+    terms = tiny("vq_vae", hidden=hidden).terms(batch, seed=SEED)
+    assert np.isfinite(terms.loss).all()
+
+
 def test_codebook_follows_the_running_means():
     codebook = vq.Codebook(3, 2, decay=0.9)
     codebook.vectors.assign([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])

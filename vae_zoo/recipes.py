@@ -10,13 +10,15 @@ class Recipe(NamedTuple):
     """How a model is trained on a data set.
 
     Attributes:
-        epochs, batch_size, learning_rate, schedule, patience, ema, skip_norm: see
-            training.Settings and the flags of the same names.
+        epochs, steps, batch_size, learning_rate, schedule, patience, ema, skip_norm: see
+            training.Settings and the flags of the same names. Where steps are given, epochs follow
+            from them: a hundred epochs of a few pictures would be a few hundred steps.
         arguments: constructor arguments, over the registry's.
         published: a published score to compare with, in words, with its source.
     """
 
     epochs: int = 100
+    steps: int | None = None
     batch_size: int = 128
     learning_rate: float = 1e-3
     schedule: str = "cosine"
@@ -27,7 +29,9 @@ class Recipe(NamedTuple):
     published: str = ""
 
 
-DEFAULT = Recipe()
+# Data that has no recipe: own pictures, and what else TFDS has.
+DEFAULT = Recipe(steps=5000, batch_size=64, ema=0.999)
+_DEEPER = DEFAULT._replace(steps=8000)
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
 _IWAE = "87.63 nats (Burda et al., 2016, appendix D: K = 5, 5,000 importance samples)"
 
@@ -64,9 +68,16 @@ RECIPES = {
     ("vq_vae", "mnist"): _CODES,
     ("vdm", "binarized_mnist"): _DIFFUSION,
     ("vdm", "mnist"): _DIFFUSION,
+    ("resnet_vae", "*"): _DEEPER,
+    ("ladder_vae", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
+    ("vq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
+    ("vdm", "*"): _DEEPER._replace(learning_rate=_DIFFUSION.learning_rate),
 }
 
 
 def recipe(model, dataset):
-    """Returns the Recipe of a model on a data set, or of any model on it, or the default."""
-    return RECIPES.get((model, dataset)) or RECIPES.get(("*", dataset)) or DEFAULT
+    """Returns the Recipe of a model on a data set, of any model on it, of the model, or DEFAULT."""
+    for key in ((model, dataset), ("*", dataset), (model, "*")):
+        if key in RECIPES:
+            return RECIPES[key]
+    return DEFAULT

@@ -62,6 +62,15 @@ MODELS = {
         1_052_144,
         ("resnet",),
     ),
+    "spatial_vae": ModelSpec(
+        "vae_zoo.models.spatial:SpatialVAE",
+        {"blocks": 2},
+        {"latent_channels": 2, "hidden": (8, 8), "blocks": 1},
+        "A small map of latents for each image: near reconstructions, a first stage of others",
+        "Kingma and Welling 2014; Rombach et al. 2022",
+        113_176,
+        ("resnet", "map", "reconstruction"),
+    ),
     "beta_vae": ModelSpec(
         "vae_zoo.vae:VAE",
         {"network": "conv", "latent_size": 10, "beta": 4.0},

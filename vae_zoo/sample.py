@@ -1,11 +1,12 @@
 """Draws from a trained run: python -m vae_zoo.sample --run=runs/conv_vae-digits --seed=0"""
 
 import inspect
+import math
 import pathlib
 
 from absl import flags
 
-from vae_zoo import cli, errors
+from vae_zoo import cli, errors, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -27,12 +28,23 @@ flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
 for _name, _help in {
     "interpolate": "straight paths between prior draws instead",
     "traverse": "each latent dimension from -3 to 3 instead",
-    "reconstruct": "test images and their reconstructions instead",
+    "reconstruct": "test images, or --images, and their reconstructions instead",
 }.items():
     flags.DEFINE_bool(_name, False, _help, flag_values=FLAGS)
+flags.DEFINE_enum(
+    "draw",
+    "mean",
+    ["mean", "pixels"],
+    "of the likelihood at each z: its mean, or pixels drawn from it",
+    flag_values=FLAGS,
+)
+per_image.define_image_flags(FLAGS)
 
 _MODES = ("interpolate", "traverse", "reconstruct")
 _STEPS = 10
+_BATCH = 256  # images at once
+_MOST_PICTURED = 2_500  # images in one picture
+_MOST_VALUES = 2**28  # pixels x channels of all images
 _DIFFUSION = ("steps", "sampler")  # flags of models that draw in many steps
 
 
@@ -43,9 +55,12 @@ def sample():
 
     from vae_zoo import runs
 
+    config = runs.read_config(directory)
+    _check_size(config["arguments"]["image_shape"])
+    output = pathlib.Path(FLAGS.output or place / _file_name(mode))
+    output = per_image.check_output(output, (f".{FLAGS.format}",), FLAGS.images)
     model = runs.load_run(directory)
     _check_model(model, mode)
-    output = pathlib.Path(FLAGS.output or place / f"{mode}-seed{FLAGS.seed}.{FLAGS.format}")
     draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
     arrays, picture = draw.get(mode, _prior_samples)(model)
     if FLAGS.format == "npz":
@@ -58,6 +73,13 @@ def sample():
     print(f"written to {output}")
 
 
+def _file_name(mode):
+    """Returns what the output is called by itself: what was drawn, of which seed and class."""
+    label = "" if FLAGS.label is None else f"-label{FLAGS.label}"
+    pixels = "-pixels" if FLAGS.draw == "pixels" else ""
+    return f"{mode}-seed{FLAGS.seed}{label}{pixels}.{FLAGS.format}"
+
+
 def _prior_samples(model):
     import numpy as np
 
@@ -66,13 +88,30 @@ def _prior_samples(model):
     from vae_zoo.runs import plots
 
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
-    options = {name: FLAGS[name].value for name in _DIFFUSION if FLAGS[name].value is not None}
     seed = noise.rows(FLAGS.seed, FLAGS.num)
-    images, z = model.sample(seed, labels, FLAGS.temperature, **options)
-    arrays = {"image": np.asarray(images), "z": np.asarray(z), "seed": seed}
+    parts = [
+        _draw(model, seed[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
+        for i in range(0, FLAGS.num, _BATCH)
+    ]
+    images, z = (np.concatenate(part) for part in zip(*parts, strict=True))
+    what = "drawn from" if FLAGS.draw == "pixels" else "the means of"
+    print(f"{len(images):,} images: pixels are {what} the likelihood (--draw={FLAGS.draw})")
+    arrays = {"image": images, "z": z, "seed": seed}
     if labels is not None:
         arrays["label"] = labels
     return arrays, lambda path: plots.image_grid(path, arrays["image"])
+
+
+def _draw(model, seed, labels):
+    """Returns (images [n, H, W, C], z) of rows of seed, as --draw says."""
+    import numpy as np
+
+    from vae_zoo.probability import likelihoods
+
+    options = {name: FLAGS[name].value for name in _DIFFUSION if FLAGS[name].value is not None}
+    likelihood, z = model.sample_likelihood(seed, labels, FLAGS.temperature, **options)
+    images = likelihood.mean() if FLAGS.draw == "mean" else likelihoods.draw(likelihood, seed)
+    return np.asarray(images), np.asarray(z)
 
 
 def _interpolate(model):
@@ -96,15 +135,40 @@ def _traverse(model):
 def _reconstruct(model):
     import numpy as np
 
-    from vae_zoo import runs
     from vae_zoo.runs import plots
 
-    splits = runs.load_splits(cli.run_directory(FLAGS)[0], data_dir=FLAGS.data_dir)
-    images, labels = splits.images("test", FLAGS.num), splits.labels("test", FLAGS.num)
-    labels = labels if model.needs_labels else None
-    again = np.asarray(model.reconstruct(images, labels))
+    images, labels = _given_images(model)
+    again = np.concatenate(
+        [
+            model.reconstruct(
+                images[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH]
+            )
+            for i in range(0, len(images), _BATCH)
+        ]
+    )
     arrays = {"image": images, "reconstruction": again}
     return arrays, lambda path: plots.reconstructions(path, images, again)
+
+
+def _given_images(model):
+    """Returns the first of --images, or of the run's test split, and their classes or None."""
+    from vae_zoo import runs
+    from vae_zoo.datasets import listed
+
+    directory, _ = cli.run_directory(FLAGS)
+    config = runs.read_config(directory)
+    if FLAGS.images:
+        images = per_image.open_own(
+            FLAGS.images, config, FLAGS.seed, FLAGS.resize, FLAGS.skip_broken
+        )
+    else:
+        splits = runs.load_splits(directory, data_dir=FLAGS.data_dir)
+        images = listed.SplitImages(splits, "test")
+    labels = per_image.class_numbers(images, model, config, FLAGS.label)
+    batch = images.read(range(min(FLAGS.num, len(images))))
+    if not len(batch.index):
+        raise errors.UserError(f"{images.name}: no image can be read. Expected some that do.")
+    return batch.image, None if labels is None else labels[batch.index]
 
 
 def _check_flags():
@@ -113,12 +177,27 @@ def _check_flags():
         raise errors.UserError(f"--num={FLAGS.num}: expected at least 1.")
     if not 0 <= FLAGS.temperature < float("inf"):
         raise errors.UserError(f"--temperature={FLAGS.temperature}: expected at least 0.")
-    if not -(2**31) <= FLAGS.seed < 2**31:
-        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    cli.check_seed(FLAGS.seed)
     modes = [mode for mode in _MODES if FLAGS[mode].value]
     if len(modes) > 1:
         raise errors.UserError(f"--{modes[0]} and --{modes[1]}: expected one of them at a time.")
+    if FLAGS.images and modes != ["reconstruct"]:
+        raise errors.UserError("--images goes with --reconstruct. Give both, or neither.")
+    if FLAGS.draw == "pixels" and modes:
+        raise errors.UserError(
+            f"--draw=pixels: --{modes[0]} draws means. Leave one of the two flags out."
+        )
     return modes[0] if modes else "samples"
+
+
+def _check_size(image_shape):
+    """Raises a UserError for more images than a file should hold."""
+    most = _MOST_VALUES // math.prod(image_shape)
+    remedy = "Give other --seed values for more."
+    if FLAGS.format == "png" and most > _MOST_PICTURED:
+        most, remedy = _MOST_PICTURED, "--format=npz takes more."
+    if FLAGS.num > most:
+        raise errors.UserError(f"--num={FLAGS.num}: expected at most {most:,} images. {remedy}")
 
 
 def _check_model(model, mode):
@@ -127,15 +206,8 @@ def _check_model(model, mode):
             f"--{mode}: {model.name} has no one z that a straight path could go through. Leave "
             "the flag out."
         )
-    if FLAGS.label is not None and not model.needs_labels:
-        raise errors.UserError(
-            f"--label={FLAGS.label}: {model.name} is not conditional. Leave the flag out, or "
-            "train a conditional model such as cvae."
-        )
-    if FLAGS.label is not None and not 0 <= FLAGS.label < model.num_classes:
-        raise errors.UserError(
-            f"--label={FLAGS.label}: expected a class from 0 to {model.num_classes - 1}."
-        )
+    if FLAGS.label is not None:
+        per_image.check_label(FLAGS.label, model)
     for name in _DIFFUSION:
         known = name in inspect.signature(model.sample).parameters
         if FLAGS[name].value is not None and not known:

@@ -13,6 +13,8 @@ from absl import flags
 from vae_zoo import cli, datasets, errors, recipes, registry
 
 FLAGS = flags.FlagValues()
+_LENGTHS = ("epochs", "steps", "minutes")
+_WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 _STRINGS = {
     "model": "name of a registered model; --list_models shows them",
     "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
@@ -24,13 +26,25 @@ _STRINGS = {
 }
 # None: what the recipe of the model on the data set says.
 _NUMBERS = {
-    "epochs": (int, None, "passes over the training split"),
+    "epochs": (int, None, "how long: passes over the training split"),
+    "steps": (int, None, "how long: optimizer steps, instead of --epochs"),
+    "minutes": (
+        float,
+        None,
+        "how long: as many steps as fit, measured once; the schedule fits them too",
+    ),
     "batch_size": (int, None, "images a step, all workers together"),
     "learning_rate": (float, None, "Adam's, at its highest"),
-    "patience": (int, None, "stop after so many epochs without a better ELBO; 0 never stops"),
+    "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
-    "max_minutes": (float, None, "stop after so many minutes of training"),
+    "max_minutes": (
+        float,
+        None,
+        "stop after so many minutes of training, within an epoch too: the model is that of the "
+        "best whole epoch, or has the last weights if there is none; the same command with more "
+        "minutes goes on",
+    ),
     "seed": (int, 0, "of weights, data order and noise"),
     "crop": (int, None, "cut this many pixels a side out of the centre first"),
     "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
@@ -107,6 +121,8 @@ def train():
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
+    if _is_done_already():
+        return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
@@ -115,26 +131,56 @@ def train():
         print(f"note: {note}")
 
     from vae_zoo import runs, training
-    from vae_zoo.runs import initial
 
-    settings = _training_settings(recipe)
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
+    arguments = _arguments(spec, splits, wished)
+    settings = _training_settings(recipe, splits, arguments, directory)
+    arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
-        model = registry.create_model(FLAGS.model, **_arguments(spec, splits, wished))
+        model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
     )
-    resumed = chief and runs.open_run(
-        directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
-    )
-    if FLAGS.init_from and not resumed:
+    if not chief:
+        training.train(model, splits, directory, settings, strategy=strategy)
+        return
+    with runs.held(directory):
+        _train_in(directory, model, splits, config, settings, strategy)
+
+
+def _is_done_already():
+    """Says what is there, where the command is that of a finished training; returns whether."""
+    from vae_zoo.runs import finished
+
+    directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
+    if FLAGS.overwrite:
+        return False
+    report = finished.report_of_command(directory, sys.argv[1:], FLAGS.max_minutes)
+    if report is not None:
+        print(finished.text(directory, report))
+    return report is not None
+
+
+def _train_in(directory, model, splits, config, settings, strategy):
+    """Trains a model in a directory that no other process writes to; prints what becomes of it."""
+    from vae_zoo import runs, training
+    from vae_zoo.runs import finished, initial
+
+    resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
+    report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+    if report is not None:
+        print(finished.text(directory, report))
+        return
+    if FLAGS.init_from and not (resumed and training.is_started(directory)):
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
-        f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}"
+        f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}: "
+        f"{settings.epochs * splits.steps_per_epoch:,} steps, batches of {splits.batch_size}",
+        flush=True,
     )
     outcome = training.train(
         model,
@@ -144,8 +190,7 @@ def train():
         callbacks=_callbacks(settings, splits),
         strategy=strategy,
     )
-    if chief:
-        _finish(directory, model, splits, config, outcome)
+    _finish(directory, model, splits, config, outcome)
 
 
 def list_models():
@@ -198,12 +243,15 @@ def _required_model():
 
 
 def _check_numbers():
-    least = dict.fromkeys(("epochs", "batch_size", "report_images", "report_samples"), 1)
+    lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
+    if len(lengths) > 1:
+        raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
+    least = dict.fromkeys(("epochs", "steps", "batch_size", "report_images", "report_samples"), 1)
     for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")
-    for name in ("learning_rate", "max_minutes", "skip_norm"):
+    for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
         given = FLAGS[name].value
         if given is not None and not 0 < given < float("inf"):
             raise errors.UserError(f"--{name}={given}: expected a number above 0.")
@@ -222,14 +270,53 @@ def _dataset_settings():
     return {"name": FLAGS.dataset, **given, **settings}
 
 
-def _training_settings(recipe):
+def _training_settings(recipe, splits, arguments, directory):
+    """Returns the Settings; says the splits how long an epoch is, where steps are asked for."""
     from vae_zoo import training
 
     chosen = {}
     for name in training.Settings._fields:
         given = FLAGS[name].value
         chosen[name] = getattr(recipe, name) if given is None and hasattr(recipe, name) else given
-    return training.Settings(**chosen)
+    settings = training.Settings(**chosen)
+    if FLAGS.epochs:
+        return settings._replace(steps=None)
+    if FLAGS.minutes:
+        settings = settings._replace(steps=_fitting_steps(settings, splits, arguments, directory))
+    if settings.steps is None:
+        return settings
+    epochs, splits.steps_per_epoch = training.plan(settings.steps, splits.steps_per_pass)
+    return settings._replace(epochs=epochs)
+
+
+def _fitting_steps(settings, splits, arguments, directory):
+    """Returns the steps of --minutes: those that the run was begun with, or measured now."""
+    from vae_zoo import runs, training
+
+    if (directory / runs.CONFIG).exists() and not FLAGS.overwrite:
+        begun = runs.read_config(directory)["training"]
+        if begun.get("minutes") == FLAGS.minutes and begun.get("steps"):
+            return begun["steps"]
+    if FLAGS.strategy != "one":
+        raise errors.UserError(
+            f"--minutes={FLAGS.minutes:g} with --strategy={FLAGS.strategy}: the speed is measured "
+            "on one device. Expected --steps or --epochs."
+        )
+    return training.steps_in(
+        FLAGS.minutes,
+        lambda: registry.create_model(FLAGS.model, **arguments),
+        splits,
+        settings,
+    )
+
+
+def _with_fitting_warmup(arguments, settings, splits):
+    """Returns the arguments, a recipe's warm-up of the rate at most a fifth of a short training."""
+    named = {text.partition("=")[0] for text in FLAGS["set"].value}
+    if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
+        return arguments
+    steps = settings.epochs * splits.steps_per_epoch
+    return {**arguments, "warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
 
 
 def _arguments(spec, splits, wished):
@@ -298,7 +385,9 @@ def _strategy():
 def _callbacks(settings, splits):
     from vae_zoo import training
 
-    return [training.ProgressBar(settings, splits.batch_size)] if sys.stderr.isatty() else []
+    if sys.stderr.isatty():
+        return [training.ProgressBar(settings, splits.batch_size)]
+    return [training.Forecast(settings), training.ProgressLines(settings, splits.batch_size)]
 
 
 def _plain_name(name):

@@ -42,8 +42,16 @@ class ForUsers:
             label: int32 [N], for a conditional model.
             temperature: factor of the prior's noise; 1 is the model.
         """
+        likelihood, z = self.sample_likelihood(seed, label, temperature)
+        return likelihood.mean(), z
+
+    def sample_likelihood(self, seed, label=None, temperature=1.0):
+        """Returns (p(x | z) of batch [N], z), one z for each row of seed; see `sample`.
+
+        likelihoods.draw draws the pixels from it; its mean is what `sample` gives.
+        """
         z = self.sample_prior(seed, label, temperature)
-        return self.decode(z, label), z
+        return self.likelihood(z, self.check_label(label)), z
 
     def generate(self, seed, label=None, temperature=1.0):
         """Returns one image for each row of seed, [N, H, W, C] in [0, 1].

@@ -26,14 +26,7 @@ def open_arrays(path):
     """
     images, labels, taken = _read(path)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
-    kinds = {f"{array.dtype}{list(array.shape[1:])}" for array in images.values()}
-    if len(kinds) > 1:
-        raise errors.UserError(
-            f"{path} has splits of images of {' and '.join(sorted(kinds))}. Expected one shape "
-            "and one dtype."
-        )
-    whole = images["train"] if len(images) == 1 else np.concatenate(list(images.values()))
-    pixel, done = _check_images(path, whole)
+    pixel, done = _check_images(path, _whole(path, images))
     label, names, said = _check_labels(path, labels, images)
     return stored.from_rows(
         str(path),
@@ -49,12 +42,48 @@ def open_arrays(path):
     )
 
 
+def read_rows(path):
+    """Returns the images of a .npz or .npy file without regard to splits, and their classes.
+
+    Args:
+        path: a pathlib.Path.
+
+    Returns:
+        uint8 [N, H, W, C], which of a .npy file of bytes stay on disk; the names of the classes,
+        a list of N texts, or None; and notes.
+
+    Raises:
+        UserError: as `open_arrays`.
+    """
+    images, labels, _ = _read(path)
+    pixel, notes = _check_images(path, _whole(path, images))
+    if not labels or labels.keys() != images.keys():
+        return pixel, None, notes
+    values = np.concatenate([_flat(path, labels[s], len(images[s])) for s in images])
+    return pixel, [_word(value) for value in values], notes
+
+
+def _whole(path, images):
+    """Returns the images of all splits, one after the other."""
+    kinds = {f"{array.dtype}{list(array.shape[1:])}" for array in images.values()}
+    if len(kinds) > 1:
+        raise errors.UserError(
+            f"{path} has splits of images of {' and '.join(sorted(kinds))}. Expected one shape "
+            "and one dtype."
+        )
+    return images["train"] if len(images) == 1 else np.concatenate(list(images.values()))
+
+
+def _word(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _read(path):
     """Returns split -> images, split -> labels, and the names of the arrays that they are."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise errors.UserError(f"--dataset={path}: no regular file. Expected a file of arrays.")
-        content = np.load(path, allow_pickle=False)
+        content = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(content, np.ndarray):
             return {"train": content}, {}, ["image"]
         with content as file:
@@ -127,7 +156,7 @@ def _to_bytes(path, images):
             f"{path}: image has dtype {images.dtype} and values outside 0 to 255. Expected uint8, "
             "uint16, or floats in [0, 1]."
         )
-    return images.astype(np.uint8), ()
+    return images.astype(np.uint8, copy=False), ()
 
 
 def _from_floats(path, images):
@@ -170,8 +199,7 @@ def _check_labels(path, labels, images):
             f"{path}: label has another value for each of the {len(label):,} images. Expected "
             "classes that images share."
         )
-    names = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
-    return index.astype(np.int32), names, notes
+    return index.astype(np.int32), [_word(value) for value in values], notes
 
 
 def _flat(path, labels, count):

@@ -25,10 +25,7 @@ def open_folder(root, skip_broken=False):
     Raises:
         UserError: where there are no images, or broken ones.
     """
-    files = _folder_files(root) if root.is_dir() else archives.files(root)
-    files = {parts: file for parts, file in files.items() if _is_image(parts)}
-    if not files:
-        raise errors.UserError(f"{root} holds no images ({', '.join(SUFFIXES)}). {_LAYOUTS}.")
+    files = image_files(root)
     splits, notes = _splits(root, sorted(files))
     rows, names = _labelled(root, splits)
     shapes, broken, said = _look(root, files, rows, skip_broken)
@@ -42,7 +39,7 @@ def open_folder(root, skip_broken=False):
         said = [*said, f"{len(broken):,} broken files left out, {'/'.join(min(broken))} among them"]
 
     def chunks(chosen):
-        return (_decoded(root, files, flat[i][0])[np.newaxis] for i in chosen)
+        return (decoded(root, files, flat[i][0])[np.newaxis] for i in chosen)
 
     stamp = "".join(f"{'/'.join(parts)}{files[parts].stamp}" for parts, _ in flat)
     source = stored.from_rows(
@@ -57,6 +54,38 @@ def open_folder(root, skip_broken=False):
     )
     mixed = len({shape[2] for shape in shapes}) > 1
     return source._replace(skipped=len(broken), channels=3 if mixed else None, shapes=shapes)
+
+
+def image_files(root):
+    """Returns path below the root, as a tuple -> archives.File, of a folder's or archive's images.
+
+    Args:
+        root: a pathlib.Path.
+
+    Raises:
+        UserError: where there are no images.
+    """
+    files = _folder_files(root) if root.is_dir() else archives.files(root)
+    files = {parts: file for parts, file in files.items() if _is_image(parts)}
+    if not files:
+        raise errors.UserError(f"{root} holds no images ({', '.join(SUFFIXES)}). {_LAYOUTS}.")
+    return files
+
+
+def class_folders(names):
+    """Returns the name of each image's class, or None where there are no classes.
+
+    It is the folder that the image lies in, unless that is a split's (train, validation, test).
+
+    Args:
+        names: paths of images below the root, as tuples.
+    """
+    tops = {parts[0].lower() for parts in names if len(parts) > 1}
+    below_split = tops <= stored.ALIASES.keys()
+    below = [parts[1:] if below_split and len(parts) > 1 else parts for parts in names]
+    if all(len(parts) == 1 for parts in below):
+        return None
+    return [parts[-2] if len(parts) > 1 else "" for parts in below]
 
 
 def _is_image(parts):
@@ -119,7 +148,7 @@ def _look(root, files, rows, skip_broken):
             with files[parts].open() as file:
                 shape, notes = pixels.look(file, root.joinpath(*parts))
             if skip_broken:  # a file may break off after its head
-                _decoded(root, files, parts)
+                decoded(root, files, parts)
         except errors.UserError:
             if not skip_broken:
                 raise
@@ -148,6 +177,7 @@ def suggested_size(shapes):
     return min(256, max(8, 8 * math.floor(sides[len(sides) // 2] / 8)))
 
 
-def _decoded(root, files, parts):
+def decoded(root, files, parts):
+    """Returns the pixels of one of the image files, uint8 [H, W, C]; see pixels.decode."""
     with files[parts].open() as file:
         return pixels.decode(file, root.joinpath(*parts))

@@ -7,7 +7,8 @@ import numpy as np
 from vae_zoo import errors
 from vae_zoo.datasets import augment as augmentations
 from vae_zoo.datasets import catalogue, policies, sources, stored
-from vae_zoo.datasets.store import Store, parse_size
+from vae_zoo.datasets.fitting import parse_size
+from vae_zoo.datasets.store import Store
 
 _COPIED = 2**28  # bytes of images that TensorFlow may hold a second time
 _HASHED = 10_000  # images behind the checksum, evenly spaced
@@ -80,7 +81,9 @@ class Splits:
         checksum: of the images and the policy.
         notes: what the user should know, a line each.
         num_train, num_validation, num_test: images.
-        batch_size, seed, steps_per_epoch: of the batches.
+        batch_size, seed: of the batches.
+        steps_per_pass: of one pass over the training images.
+        steps_per_epoch: after so many steps a training validates; a pass, unless it is set.
         factor_names, factor_sizes: of the known factors, or None.
         num_skipped: broken files that were left out.
         augment: names of how training images are changed.
@@ -98,7 +101,7 @@ class Splits:
                 f"({self.num_train:,} images). Expected at most that, or leave the flag out."
             )
         self.num_skipped = source.skipped
-        self.steps_per_epoch = self.num_train // batch_size
+        self.steps_per_pass = self.steps_per_epoch = self.num_train // batch_size
         self.image_shape = store.raw("train").shape[1:]
         labelled = source.parts["train"].labels is not None
         self.label_names = list(source.label_names) if labelled else None
@@ -129,7 +132,19 @@ class Splits:
         A drawn binarisation is fixed by the seed: image i is the same in every call.
         """
         count = len(self.raw(split)) if count is None else min(count, len(self.raw(split)))
-        return self._fixed(split, np.arange(count))
+        return self.rows(split, np.arange(count))
+
+    def rows(self, split, rows):
+        """Returns some images of a split, by their numbers; as `images` does.
+
+        Args:
+            split: "train", "validation" or "test".
+            rows: int array [n].
+        """
+        image = self.raw(split)[rows]
+        if self.binarization != "dynamic":
+            return policies.deterministic(image, self.binarization)
+        return policies.drawn_by_row(image, rows, self.seed, _NUMBERS[split])
 
     def labels(self, split, count=None):
         """Returns the first labels of a split, int32 [N], or None."""
@@ -158,7 +173,7 @@ class Splits:
         """One pass over the training images, in another order each time; for plain `fit`."""
         import tensorflow as tf
 
-        steps = self.steps_per_epoch
+        steps = self.steps_per_pass
         epochs = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True).take(1)
 
         def steps_of(epoch):
@@ -199,7 +214,7 @@ class Splits:
         """Returns batch `step`: a permutation of each epoch, changes and ink of each step."""
         import tensorflow as tf
 
-        epoch, place = step // self.steps_per_epoch, step % self.steps_per_epoch
+        epoch, place = step // self.steps_per_pass, step % self.steps_per_pass
         index = tf.random.experimental.index_shuffle(
             place * self.batch_size + tf.range(self.batch_size, dtype=tf.int64),
             [self.seed, tf.cast(epoch, tf.int32)],
@@ -251,7 +266,7 @@ class Splits:
         def batch(start):
             index = tf.range(start, tf.minimum(start + size, count))
             image = tf.numpy_function(
-                lambda rows: self._fixed(split, rows), [index], tf.float32, stateful=False
+                lambda rows: self.rows(split, rows), [index], tf.float32, stateful=False
             )
             image.set_shape((None, *self.image_shape))
             labels = self._source.parts[split].labels
@@ -260,13 +275,6 @@ class Splits:
             return {"image": image, "label": tf.gather(tf.constant(labels), index)}
 
         return tf.data.Dataset.range(0, count, size).map(batch).prefetch(2)
-
-    def _fixed(self, split, rows):
-        """Returns images under the policy, a drawn binarisation being a function of the row."""
-        image = self.raw(split)[rows]
-        if self.binarization != "dynamic":
-            return policies.deterministic(image, self.binarization)
-        return policies.drawn_by_row(image, rows, self.seed, _NUMBERS[split])
 
 
 def _fitting_batch(source, default):

@@ -6,21 +6,26 @@ import pathlib
 import tempfile
 
 import numpy as np
-from PIL import Image
 
 from vae_zoo import errors
 from vae_zoo.datasets import folders
-
-_LARGEST = 4096  # pixels a side
+from vae_zoo.datasets.fitting import Fit, parse_size
 
 
 class Store:
     """The images of each split as one uint8 array, in memory or in a file."""
 
     def __init__(self, source, size, crop, channels, memory_budget_mb, cache_dir):
-        self._source, self._crop = source, crop
-        self._size = size or parse_size(source.spec.image_size)
-        self._channels = channels or source.channels
+        self._source = source
+        spec, channels = source.spec, channels or source.channels
+        self._fit = Fit(
+            source.name,
+            size or parse_size(spec.image_size),
+            crop,
+            channels or (1 if spec.grey else None),
+            spec.invert,
+        )
+        self._settings = f"{self._fit.size} {crop} {channels}"
         self._check_one_size()
         self._cache_dir = pathlib.Path(cache_dir or _user_cache())
         self._arrays, self.notes = {}, []
@@ -45,7 +50,7 @@ class Store:
 
     def _mapped(self, split):
         """Returns the memory-mapped file of a split, written at the first time."""
-        words = f"{self._source.identity} {self._size} {self._crop} {self._channels} {split}"
+        words = f"{self._source.identity} {self._settings} {split}"
         path = self._cache_dir / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +84,7 @@ class Store:
 
     def _check_one_size(self):
         sizes = {shape[:2] for shape in self._source.shapes or ()}
-        if len(sizes) > 1 and not self._size and not self._crop:
+        if len(sizes) > 1 and not self._fit.size and not self._fit.crop:
             low, high = min(sizes), max(sizes)
             side = folders.suggested_size(self._source.shapes)
             raise errors.UserError(
@@ -91,8 +96,9 @@ class Store:
     def _first(self):
         chunk = next(iter(self._source.parts["train"].chunks()))
         height, width = chunk.shape[1:3]
-        if self._size and not self._crop and self._part(height, width) != (height, width):
-            what = "square" if self._size[0] == self._size[1] else "part of that shape"
+        fit = self._fit
+        if fit.size and not fit.crop and fit.part(height, width) != (height, width):
+            what = "square" if fit.size[0] == fit.size[1] else "part of that shape"
             self.notes.append(
                 f"images of {height} x {width} are cut to their central {what} "
                 "before they are resized; --crop sets another cut"
@@ -100,73 +106,15 @@ class Store:
         self._shape = None
         return self._fitted(chunk[0])
 
-    def _part(self, height, width):
-        """Returns how many rows and columns of an image have the shape that was asked for."""
-        scale = min(height / self._size[0], width / self._size[1])
-        return tuple(max(1, round(scale * side)) for side in self._size)
-
     def _fitted(self, image):
-        """Returns an image cut, grey or inverted as asked, and resized."""
-        image = self._cut(image)
-        if self._source.spec.invert:
-            image = 255 - image
-        if self._size and image.shape[:2] != self._size:
-            plain = image[..., 0] if image.shape[-1] == 1 else image
-            height, width = self._size
-            plain = Image.fromarray(plain).resize((width, height), Image.Resampling.BICUBIC)
-            image = np.asarray(plain).reshape(height, width, -1)
+        """Returns an image that fits; a UserError where it has another shape than the others."""
+        image = self._fit(image)
         if self._shape is not None and image.shape != self._shape:
             raise errors.UserError(
                 f"{self._source.name} has images of {image.shape} and of {self._shape}. "
                 "Expected one size: give --image_size (and --channels=1 or 3)."
             )
         return image
-
-    def _cut(self, image):
-        """Returns the part of an image that was asked for, in grey or colour as asked."""
-        if self._crop:
-            image = _central(image, (self._crop, self._crop), self._source.name)
-        elif self._size:
-            image = _central(image, self._part(*image.shape[:2]), self._source.name)
-        channels = self._channels or (1 if self._source.spec.grey else image.shape[-1])
-        if channels == 1 and image.shape[-1] == 3:
-            return np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis]
-        return np.repeat(image, 3, axis=-1) if channels > image.shape[-1] else image
-
-
-def parse_size(size):
-    """Returns (height, width), or None.
-
-    Args:
-        size: a side, (H, W), "side", "HxW" or None.
-
-    Raises:
-        UserError: for anything else, and sides beyond 4,096 pixels.
-    """
-    if size is None:
-        return None
-    words = size.lower().split("x") if isinstance(size, str) else np.atleast_1d(size).tolist()
-    sides = [int(word) for word in words if str(word).isdecimal()]
-    if len(sides) != len(words):
-        sides = []
-    if len(sides) not in (1, 2) or not all(1 <= side <= _LARGEST for side in sides):
-        raise errors.UserError(
-            f"--image_size={size}: expected pixels a side, such as 64, or height x width, such as "
-            f"218x178: from 1 to {_LARGEST}."
-        )
-    return sides[0], sides[-1]
-
-
-def _central(image, cut, name):
-    """Returns the central rows and columns of an image; cut: how many of each."""
-    height, width = image.shape[:2]
-    if cut[0] > height or cut[1] > width:
-        raise errors.UserError(
-            f"crop={cut[0]}: images of {name} are {height} x {width}. Expected at most "
-            f"{min(height, width)}."
-        )
-    top, left = (height - cut[0]) // 2, (width - cut[1]) // 2
-    return image[top : top + cut[0], left : left + cut[1]]
 
 
 def _reserve(path):

@@ -21,6 +21,8 @@ from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.probability.elbo import log_weights
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
+_FEW, _FEW_SHARE = 5, 0.01  # effective samples, and their share of K, below which one is warned
+_FEW_IMAGES = 16  # in a block of many samples each
 _COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer
 
 
@@ -40,12 +42,14 @@ class Evaluation(NamedTuple):
         active_threshold: variance above which a unit is active.
         rate_per_dimension: KL of each latent dimension, for diagonal normals; else None.
         rate_per_layer: rate of each stochastic layer, top first, where there are several.
-        effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights; None where
-            is_bound.
+        effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights, the mean over
+            images: how many of the K samples count; None where is_bound.
         num_images: images.
         num_samples: K, samples an image; where is_bound, those that its bound is the mean of.
         is_bound: True: nll is the variational bound, because importance weighting has no meaning
             for the model.
+        given_label: True: every figure is of p(x | y), of images whose labels are told; it does not
+            compare with figures of p(x).
     """
 
     elbo: float
@@ -62,6 +66,7 @@ class Evaluation(NamedTuple):
     num_images: int
     num_samples: int
     is_bound: bool
+    given_label: bool
 
 
 class _Plan(NamedTuple):
@@ -147,6 +152,18 @@ def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_deco
     return block * math.ceil(len(images) / plan.images)
 
 
+def few_effective(effective, num_samples):
+    """Returns whether too few of K importance samples count: below 5, or below 1% of K.
+
+    The bound is then that of a few samples: log p(x) may lie nats above it.
+
+    Args:
+        effective: effective sample size, the mean over images; None for a model without one.
+        num_samples: K.
+    """
+    return effective is not None and effective < max(_FEW, _FEW_SHARE * num_samples)
+
+
 def samples_of_use(model, num_samples):
     """Returns how many of so many samples an image `evaluate` takes; see VAE.bound_samples."""
     return min(num_samples, model.bound_samples or num_samples)
@@ -173,10 +190,16 @@ def _check(model, images, labels, num_samples):
     return images, np.asarray(labels, np.int32), num_samples
 
 
+def samples_at_once(num_samples):
+    """Returns how many samples of each image a chunk should have, and how many chunks."""
+    plan = _plan(num_samples, _FEW_IMAGES)
+    return plan.samples, plan.chunks
+
+
 def _plan(num_samples, num_images, block_decodes=None):
     """Returns the _Plan of the given size that computes the fewest samples in vain."""
     decodes = block_decodes or _BLOCK_DECODES
-    most = min(num_samples, max(1, decodes // min(num_images, 16)))
+    most = min(num_samples, max(1, decodes // min(num_images, _FEW_IMAGES)))
     sizes = range(most, max(0, most // 2), -1)
     samples = min(sizes, key=lambda size: math.ceil(num_samples / size) * size)
     images = min(num_images, max(1, decodes // samples))
@@ -197,7 +220,7 @@ _FUNCTIONS = weakref.WeakKeyDictionary()  # model -> {plan: function}; a trace i
 
 
 def _block_function(model, plan):
-    """Returns the compiled function of one block; see `_evaluate_block`."""
+    """Returns the compiled function of one block; see `evaluate_block`."""
     functions = _FUNCTIONS.setdefault(model, {})
     key = (plan.images, plan.samples)
     if key not in functions:
@@ -215,19 +238,25 @@ def _compile(model, samples):
     @tf.function(reduce_retracing=True)
     def function(inputs, numbers):
         seed, first, num_samples, chunks = tf.unstack(numbers)
-        return _evaluate_block(model(), inputs, seed, first, num_samples, samples, chunks)
+
+        def key(chunk):
+            return _key(seed, first + chunk)
+
+        return evaluate_block(model(), inputs, key, num_samples, samples, chunks)
 
     return function
 
 
-def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
-    """Returns the results of a block of images, float64 [B, _COLUMNS + L].
+def evaluate_block(model, inputs, key, num_samples, samples, chunks):
+    """Returns the results of a block of images, float64 [B, _COLUMNS + L]. Runs in a graph.
+
+    The columns are log_likelihood, the bound of log p(x), the effective sample size, the ELBO, and
+    a rate for each layer.
 
     Args:
         model: a VAE.
         inputs: {"image": [B, H, W, C], "label": [B]}.
-        seed: of the evaluation.
-        first: index of the block's first chunk among all chunks.
+        key: a function of a chunk's number that gives its noise key, int32 [2] or [B, 2].
         num_samples: K; what the last chunk has beyond it does not count.
         samples: samples a chunk, static.
         chunks: chunks to run.
@@ -235,14 +264,14 @@ def _evaluate_block(model, inputs, seed, first, num_samples, samples, chunks):
     image, label = model.check_inputs(inputs)
     encoded = model.encode(image, label)
     with model.fixed_prior():
-        exact = _analytic_rates(model, encoded, label, _key(seed, first))
+        exact = _analytic_rates(model, encoded, label, key(0))
         state = _Stream.empty(image.shape[0], len(exact))
         for chunk in tf.range(chunks):
             terms = model.terms(
                 inputs,
                 num_samples=samples,
                 analytic=model.is_bound,
-                seed=_key(seed, first + chunk),
+                seed=key(chunk),
                 encoded=encoded,
             )
             counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
@@ -332,7 +361,7 @@ def _summarize(model, results, statistics, num_samples):
         distortion=-log_likelihood,
         nll=-nll,
         nll_stderr=float(per_image.std(ddof=1) / math.sqrt(len(results))) if several else math.nan,
-        bits_per_dim=_bits_per_dim(model, -nll),
+        bits_per_dim=bits_per_dim(model, -nll),
         active_units=statistics.active_units,
         active_threshold=statistics.active_threshold,
         rate_per_dimension=statistics.rate_per_dimension,
@@ -341,10 +370,12 @@ def _summarize(model, results, statistics, num_samples):
         num_images=len(results),
         num_samples=num_samples,
         is_bound=bool(model.is_bound),
+        given_label=bool(model.needs_labels),
     )
 
 
-def _bits_per_dim(model, nll):
+def bits_per_dim(model, nll):
+    """Returns nats an image as bits per dimension, for a model of 8-bit images; else None."""
     if model.likelihood_name != "discretized_logistic":
         return None
     return nll / (math.prod(model.image_shape) * math.log(2))

@@ -95,8 +95,8 @@ class Hierarchy(VAE):
         top = Latent(posterior, None, distributions.centre(posterior))
         return self._likelihood_below(top, _no_noise, encoded).mean()
 
-    def sample(self, seed, label=None, temperature=1.0):
-        """Returns (images [N, H, W, C], z [N, D] of the top layer), one for each row of seed.
+    def sample_likelihood(self, seed, label=None, temperature=1.0):
+        """Returns (p(x | all z) of batch [N], z [N, D] of the top layer), one for each row of seed.
 
         Args:
             seed: int32 [N, 2]; see noise.rows.
@@ -108,7 +108,7 @@ class Hierarchy(VAE):
         def normals(layer, shape):
             return temperature * noise.normal(seed, shape, layer)
 
-        return self._likelihood_below(Latent(None, None, z), normals).mean(), z
+        return self._likelihood_below(Latent(None, None, z), normals), z
 
     def _likelihood_below(self, top, normals, encoded=None):
         return self.pixel_likelihood(self.descend(top, normals, encoded)[-1].features)

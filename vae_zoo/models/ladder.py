@@ -23,7 +23,7 @@ from keras import layers
 from vae_zoo import networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
-from vae_zoo.networks import common
+from vae_zoo.networks import common, sizes
 from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
 
@@ -128,10 +128,10 @@ class LadderVAE(Hierarchy):
         """Returns the shape of the features at each scale, the fine one first."""
         if self.network == "mlp":
             return [(1, 1, self.hidden[0])]
-        halved = common.resolutions(self.image_shape)
-        sizes = halved[1:][-_SCALES:] or halved
-        channels = common.stage_channels(self.hidden, len(sizes))
-        return [(*size, n) for size, n in zip(sizes, channels, strict=True)]
+        halved = sizes.resolutions(self.image_shape, self._halvings())
+        chosen = halved[1:][-_SCALES:] or halved
+        channels = common.stage_channels(self.hidden, len(chosen))
+        return [(*size, n) for size, n in zip(chosen, channels, strict=True)]
 
     def _scales(self):
         """Returns the scale of each layer, top first; the top one leads to the coarsest map."""
@@ -175,18 +175,32 @@ class LadderVAE(Hierarchy):
         """Returns layers from an image or a map to the next coarser map."""
         if self.network == "mlp":
             return [layers.Flatten(), self._dense(target[-1]), layers.Reshape(target)]
-        factor = shape[0] // target[0]
-        fold = [self._made(common.SpaceToDepth, factor)] if factor > 1 else []
-        return [*fold, self._conv(target[-1], 3 if shape == self.image_shape else 1)]
+        if shape == self.image_shape:
+            pad = sizes.pad(shape, self.dtype_policy, self._halvings())
+            return [*pad, *self._fold(common.SpaceToDepth), self._conv(target[-1], 3)]
+        return [self._made(common.SpaceToDepth, shape[0] // target[0]), self._conv(target[-1])]
 
     def _paint(self, picture):
         """Returns layers from the finest map to the likelihood's parameters [H, W, P]."""
         if self.network == "mlp":
             flat = [self._made(common.leaky_relu), layers.Flatten()]
             return [*flat, self._dense(math.prod(picture)), layers.Reshape(picture)]
-        factor = picture[0] // self.maps[0][0]
-        unfold = [self._made(common.DepthToSpace, factor)] if factor > 1 else []
-        return [self._made(common.leaky_relu), self._conv(factor**2 * picture[-1], 3), *unfold]
+        crop = sizes.crop(picture, self.dtype_policy, self._halvings())
+        paint = self._conv(self._finest_factor() ** 2 * picture[-1], 3)
+        return [self._made(common.leaky_relu), paint, *self._fold(common.DepthToSpace), *crop]
+
+    def _finest_factor(self):
+        """Returns how much smaller than the padded image the finest map is."""
+        padded = sizes.resolutions(self.image_shape, self._halvings())[0]
+        return padded[0] // self.maps[0][0]
+
+    def _halvings(self):
+        return sizes.halvings(self.image_shape, least=0)
+
+    def _fold(self, kind):
+        """Returns the layers of a kind that trade the image's resolution for channels, or back."""
+        factor = self._finest_factor()
+        return [self._made(kind, factor)] if factor > 1 else []
 
     def _blocks(self, scale):
         height, width, channels = self.maps[scale]

@@ -7,7 +7,9 @@
 alpha_t^2 + sigma_t^2 = 1, and p(z_s | z_t) is q(z_s | z_t, x) with x_hat in the place of x. Images
 are moved to [-1, 1]. One layer at a random time stands for all. The schedule gamma is learned: its
 ends by the bound; its shape too for finite T, while in the limit the bound does not depend on it
-and it lowers the variance of the estimate.
+and it lowers the variance of the estimate. The paper's gamma is a monotone network; here it is
+piecewise linear with 16 learned pieces: in the limit the bound depends on its ends alone, and the
+density of times over gamma is then a histogram, which says at once how to even out the variance.
 
 Kingma, Salimans, Poole and Ho (2021), "Variational diffusion models", eq. 11, 13 and 15.
 """
@@ -265,6 +267,13 @@ class VDM(VAE):
         Raises:
             UserError: for fewer than one step, or another sampler.
         """
+        likelihood, z_1 = self.sample_likelihood(seed, label, temperature, steps, sampler)
+        return likelihood.mean(), z_1
+
+    def sample_likelihood(
+        self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"
+    ):
+        """Returns (p(x | z_0), z_1 [N, H * W * C]); see `sample`."""
         del label
         if sampler not in SAMPLERS:
             raise errors.unknown("sampler", sampler, SAMPLERS)
@@ -275,7 +284,7 @@ class VDM(VAE):
         z_1 = temperature * noise.normal(seed, self.image_shape)
         temperature = tf.constant(temperature, tf.float32)
         z_0 = self._descend_to_image(z_1, seed, temperature, steps, sampler == "ancestral")
-        return self.likelihood(z_0).mean(), tf.reshape(z_1, [-1, self.latent_size])
+        return self.likelihood(z_0), tf.reshape(z_1, [-1, self.latent_size])
 
     @tf.function(autograph=False, reduce_retracing=True)  # many steps, each of many operations
     def _descend_to_image(self, z_1, seed, temperature, steps, ancestral):
@@ -379,6 +388,12 @@ class QuantizedPixel(tfd.QuantizedDistribution):
 
     def _log_prob(self, image):
         return super()._log_prob(tf.round(image * (discretized.LEVELS - 1)))
+
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: the second one."""
+        normal = self.distribution
+        level = normal.loc + 0.5 + normal.scale * tf.math.ndtri(uniforms[..., 1])
+        return discretized.to_level(level)
 
     def _mean(self):
         return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level

@@ -22,7 +22,7 @@ from keras import layers
 
 from vae_zoo import errors, networks, replicas
 from vae_zoo.errors import at_least
-from vae_zoo.networks import causal, common
+from vae_zoo.networks import causal, sizes
 from vae_zoo.probability import noise
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.training import optimizers
@@ -104,15 +104,15 @@ class VQVAE(VAE):
         super().__init__(image_shape, latent_size, network=network, **kwargs)
 
     def build_networks(self):
-        self.grid = common.resolutions(self.image_shape)[-1]
+        self.grid = sizes.resolutions(self.image_shape)[-1]
         places, policy = math.prod(self.grid), self.dtype_policy
         hidden = networks.check_hidden("resnet", self.hidden)
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
         self.encoder = networks.build_map_encoder(*parts)
         self.decoder = networks.build_map_decoder(*parts, self.likelihood_part.outputs)
         self.codebook = Codebook(self.codebook_size, self.latent_size, self.decay)
-        sizes = (self.codebook_size, places, self.prior_width, self.prior_depth)
-        self.code_prior = causal.CausalTransformer(*sizes, dtype=policy)
+        shape = (self.codebook_size, places, self.prior_width, self.prior_depth)
+        self.code_prior = causal.CausalTransformer(*shape, dtype=policy)
         self.code_prior.build((None, places))
         self.trackers["perplexity"] = FiniteMean("perplexity")
 
@@ -176,11 +176,15 @@ class VQVAE(VAE):
 
     def decode(self, z, label=None):
         """Returns the likelihood's mean for code vectors [N, h, w, D]."""
-        flat = tf.reshape(z, [-1, math.prod(self.grid) * self.latent_size])
-        return self.likelihood(flat, label).mean()
+        del label
+        return self._likelihood_of(z).mean()
 
-    def sample(self, seed, label=None, temperature=1.0):
-        """Returns (images [N, H, W, C], codes float32 [N, h * w]), one for each row of seed.
+    def _likelihood_of(self, vectors):
+        """Returns p(x | codes) for code vectors [N, h, w, D]."""
+        return self.likelihood(tf.reshape(vectors, [-1, math.prod(self.grid) * self.latent_size]))
+
+    def sample_likelihood(self, seed, label=None, temperature=1.0):
+        """Returns (p(x | codes) of batch [N], codes float32 [N, h * w]), one for each row of seed.
 
         Args:
             seed: int32 [N, 2]; see noise.rows.
@@ -190,8 +194,7 @@ class VQVAE(VAE):
         del label
         uniforms = noise.uniform(seed, [math.prod(self.grid)])
         codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
-        image = self.decode(self.codebook.vectors_of(codes))
-        return image, tf.cast(codes, tf.float32)
+        return self._likelihood_of(self.codebook.vectors_of(codes)), tf.cast(codes, tf.float32)
 
 
 class Use(NamedTuple):
@@ -280,8 +283,8 @@ class Codebook(layers.Layer):
         self.counts.assign(tf.where(good, counts, self.counts.value))
 
     def get_config(self):
-        sizes = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
-        return {**super().get_config(), **sizes}
+        config = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
+        return {**super().get_config(), **config}
 
 
 def straight_through(encoded, vectors):

@@ -45,7 +45,7 @@ def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
         dtype: dtype policy of the layers.
 
     Raises:
-        UserError: for an unknown network, or an image that the stack cannot divide.
+        UserError: for an unknown network.
     """
     hidden = check_hidden(network, hidden)
     stack = _NETWORKS[network].encoder(image_shape, hidden, blocks, dtype)
@@ -66,7 +66,7 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
         dtype: dtype policy of the layers.
 
     Raises:
-        UserError: for an unknown network, or an image that the stack cannot divide.
+        UserError: for an unknown network.
     """
     hidden = check_hidden(network, hidden)
     stack = _NETWORKS[network].decoder(image_shape, outputs, hidden, blocks, dtype)

@@ -1,4 +1,4 @@
-"""What the networks are built of: residual blocks, changes of resolution, sizes of the stages."""
+"""Parts of the networks: residual blocks, changes of resolution, channels of the stages."""
 
 import contextlib
 import random
@@ -8,7 +8,6 @@ from keras import layers
 
 from vae_zoo import errors
 
-_SMALLEST = 8  # maps are halved until a side is at most this
 # Where TensorFlow fuses a convolution, a bias, a sum and LeakyReLU for oneDNN, as it does by itself
 # on AVX-512 servers, it takes this slope whatever was asked for.
 _SLOPE = 0.2
@@ -25,41 +24,6 @@ def over_samples(network, inputs, event_rank=1):
     shape = keras.ops.shape(inputs)
     outputs = network(keras.ops.reshape(inputs, (-1, *shape[-event_rank:])))
     return keras.ops.reshape(outputs, (*shape[:-event_rank], *outputs.shape[1:]))
-
-
-def resolutions(image_shape):
-    """Returns the map sizes from the image's down: halved until a side is at most 8.
-
-    Args:
-        image_shape: (H, W, C).
-
-    Raises:
-        UserError: where a side is odd before that.
-    """
-    height, width = image_shape[:2]
-    sizes = [(height, width)]
-    while min(sizes[-1]) > _SMALLEST:
-        height, width = sizes[-1]
-        if height % 2 or width % 2:
-            raise errors.UserError(
-                f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved down to "
-                f"{_SMALLEST} x {_SMALLEST} or less ({height} x {width} is odd). Expected sides "
-                "such as 28, 32 or 64; resize with --image_size, or take --set network=mlp."
-            )
-        sizes.append((height // 2, width // 2))
-    return sizes
-
-
-def halvings(image_shape):
-    """Returns how many times to halve an image; a UserError where there is nothing to halve."""
-    count = len(resolutions(image_shape)) - 1
-    if not count:
-        raise errors.UserError(
-            f"Images of {image_shape[0]} x {image_shape[1]} are too small for convolutions that "
-            f"halve them. Expected sides above {_SMALLEST}; resize with --image_size, or take "
-            "--set network=mlp."
-        )
-    return count
 
 
 @keras.saving.register_keras_serializable("vae_zoo")

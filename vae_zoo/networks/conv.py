@@ -4,13 +4,14 @@ import math
 
 from keras import layers
 
-from vae_zoo.networks import common
+from vae_zoo.networks import common, sizes
 
 
 def encoder(image_shape, hidden, blocks, dtype):
     del blocks
-    channels = common.stage_channels(hidden, common.halvings(image_shape))
+    channels = common.stage_channels(hidden, sizes.halvings(image_shape))
     return [
+        *sizes.pad(image_shape, dtype),
         *(_conv(n, dtype, size=4, stride=2) for n in channels),
         _conv(_narrow(channels), dtype),
         layers.Flatten(dtype=dtype),
@@ -20,8 +21,8 @@ def encoder(image_shape, hidden, blocks, dtype):
 
 def decoder(image_shape, outputs, hidden, blocks, dtype):
     del blocks
-    channels = common.stage_channels(hidden, common.halvings(image_shape))[::-1]
-    smallest = (*common.resolutions(image_shape)[-1], _narrow(channels[::-1]))
+    channels = common.stage_channels(hidden, sizes.halvings(image_shape))[::-1]
+    smallest = (*sizes.resolutions(image_shape)[-1], _narrow(channels[::-1]))
     return [
         layers.Dense(256, activation="relu", dtype=dtype),
         layers.Dense(math.prod(smallest), activation="relu", dtype=dtype),
@@ -29,6 +30,7 @@ def decoder(image_shape, outputs, hidden, blocks, dtype):
         _conv(channels[0], dtype),
         *(layer for n in channels[1:] for layer in _upsampled(n, dtype)),
         *_upsampled(outputs, dtype, activation=None),
+        *sizes.crop(image_shape, dtype),
     ]
 
 

@@ -5,12 +5,12 @@ import math
 import keras
 from keras import layers
 
-from vae_zoo.networks import common
+from vae_zoo.networks import common, sizes
 
 
-def encoder(image_shape, hidden, blocks, dtype):
-    factors = _factors(image_shape)
-    stack = []
+def encoder(image_shape, hidden, blocks, dtype, halvings=None):
+    factors = _factors(image_shape, halvings)
+    stack = sizes.pad(image_shape, dtype, halvings)
     for stage, channels in enumerate(common.stage_channels(hidden, len(factors))):
         stack += [
             common.SpaceToDepth(factors[stage], dtype=dtype),
@@ -20,10 +20,10 @@ def encoder(image_shape, hidden, blocks, dtype):
     return [*stack, common.leaky_relu(dtype), layers.Flatten(dtype=dtype)]
 
 
-def decoder(image_shape, outputs, hidden, blocks, dtype):
-    factors = _factors(image_shape)[::-1]
+def decoder(image_shape, outputs, hidden, blocks, dtype, halvings=None):
+    factors = _factors(image_shape, halvings)[::-1]
     channels = common.stage_channels(hidden, len(factors))[::-1]
-    smallest = (*common.resolutions(image_shape)[-1], channels[0])
+    smallest = (*sizes.resolutions(image_shape, halvings)[-1], channels[0])
     stack = [layers.Dense(math.prod(smallest), dtype=dtype), layers.Reshape(smallest, dtype=dtype)]
     for stage, (here, above) in enumerate(zip(channels, [*channels[1:], outputs], strict=True)):
         last = stage == len(factors) - 1
@@ -35,11 +35,11 @@ def decoder(image_shape, outputs, hidden, blocks, dtype):
             ),
             common.DepthToSpace(factors[stage], dtype=dtype),
         ]
-    return stack
+    return stack + sizes.crop(image_shape, dtype, halvings)
 
 
-def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
-    """Returns a built resnet image [B, H, W, C] -> map [B, h, w, channels], h, w at most 8.
+def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None, halvings=None):
+    """Returns a built resnet image [B, H, W, C] -> map [B, h, w, channels].
 
     Args:
         image_shape: (H, W, C).
@@ -47,29 +47,29 @@ def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None):
         hidden: channels at each resolution.
         blocks: residual blocks at each resolution.
         dtype: dtype policy of the layers.
-
-    Raises:
-        UserError: for an image that the stack cannot divide.
+        halvings: of the image; None is until a side is at most 8.
     """
-    *stack, _ = encoder(image_shape, hidden, blocks, dtype)
+    *stack, _ = encoder(image_shape, hidden, blocks, dtype, halvings)
     head = layers.Conv2D(channels, 1, dtype=dtype)
     return keras.Sequential([layers.Input(image_shape), *stack, head], name="encoder")
 
 
-def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs):
+def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs, halvings=None):
     """Returns a built resnet, flat map [N, h * w * channels] -> parameters [N, H, W, outputs].
 
     The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
     """
-    height, width = common.resolutions(image_shape)[-1]
-    _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype)
-    top = layers.Conv2D(hidden[-1], 3, padding="same", dtype=dtype)
+    height, width = sizes.resolutions(image_shape, halvings)[-1]
+    _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype, halvings)
+    stages = len(_factors(image_shape, halvings))
+    lowest = common.stage_channels(hidden, stages)[-1]
+    top = layers.Conv2D(lowest, 3, padding="same", dtype=dtype)
     map_shape = (height, width, channels)
     start = [layers.Input((math.prod(map_shape),)), layers.Reshape(map_shape, dtype=dtype), top]
     return keras.Sequential([*start, *stack], name="decoder")
 
 
-def _factors(image_shape):
+def _factors(image_shape, halvings):
     """Returns by how much each stage of a resnet divides the image: 4 first, where it can."""
-    halvings = common.halvings(image_shape)
+    halvings = halvings or sizes.halvings(image_shape)
     return [4] + [2] * (halvings - 2) if halvings > 1 else [2] * halvings

@@ -9,8 +9,7 @@ arithmetic.
 import keras
 from keras import layers
 
-from vae_zoo import errors
-from vae_zoo.networks import common
+from vae_zoo.networks import common, sizes
 
 DEFAULT_HIDDEN = (32, 64)  # channels at each resolution
 
@@ -21,7 +20,7 @@ def build_unet(image_shape, inputs, conditions, outputs, hidden=None, blocks=1, 
     Its last convolution starts at zero: what it gives then is zero everywhere.
 
     Args:
-        image_shape: (H, W, C); the sides are halved until one is at most 8.
+        image_shape: (H, W, C); the sides are halved until one is at most 8, at least once.
         inputs: channels in.
         conditions: numbers for each image.
         outputs: channels out.
@@ -30,24 +29,26 @@ def build_unet(image_shape, inputs, conditions, outputs, hidden=None, blocks=1, 
         dtype: dtype policy of the layers.
 
     Raises:
-        UserError: for an image that cannot be halved.
+        UserError: for widths that make none.
     """
-    stages = max(1, len(common.resolutions(image_shape)) - 1)
-    if image_shape[0] % 2 or image_shape[1] % 2:
-        raise errors.UserError(
-            f"Images of {image_shape[0]} x {image_shape[1]} cannot be halved. Expected even sides, "
-            "such as 28, 32 or 64: resize with --image_size."
-        )
     hidden = common.check_widths("hidden", DEFAULT_HIDDEN if hidden is None else hidden)
-    channels = common.stage_channels(hidden, stages)
+    channels = common.stage_channels(hidden, sizes.halvings(image_shape))
     image = layers.Input((*image_shape[:2], inputs))
     condition = layers.Input((conditions,))
     embedding = layers.Dense(2 * channels[-1], activation="silu", dtype=dtype)(condition)
-    x = _up(_down(image, embedding, channels, blocks, dtype), embedding, blocks, dtype)
+    x = _chain(image, sizes.pad(image_shape, dtype))
+    x = _up(_down(x, embedding, channels, blocks, dtype), embedding, blocks, dtype)
     x = layers.Activation("silu", dtype=dtype)(x)
     x = _zero_convolution(4 * outputs, dtype)(x)
     x = common.DepthToSpace(2, dtype=dtype)(x)
+    x = _chain(x, sizes.crop(image_shape, dtype))
     return keras.Model([image, condition], x, name="unet")
+
+
+def _chain(x, stack):
+    for layer in stack:
+        x = layer(x)
+    return x
 
 
 def _down(x, embedding, channels, blocks, dtype):

@@ -74,7 +74,10 @@ def nll(report):
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     bound = " (a bound)" if report["is_bound"] else ""
     density = " of a density" if report.get("is_density") else ""
-    return f"{report['nll']:.2f} ± {report['nll_stderr']:.2f} nats{density}{bound}{bits}"
+    given = ", given the label" if report.get("given_label") else ""
+    stderr = report.get("nll_stderr")  # None for a single image
+    spread = "" if stderr is None else f" ± {stderr:.2f}"
+    return f"{report['nll']:.2f}{spread} nats{density}{given}{bound}{bits}"
 
 
 def sha256_of(path):

@@ -23,6 +23,11 @@ class DequantizedNormal(tfd.Normal):
     def _log_prob(self, image):
         return super()._log_prob(image) - 0.5 * _BIN_VARIANCE / tf.square(self.scale)
 
+    def draw(self, uniforms):
+        """Returns pixels, moved into [0, 1], of two uniforms for each, [..., 2]: the second one."""
+        value = self.loc + self.scale * tf.math.ndtri(uniforms[..., 1])
+        return tf.clip_by_value(value, 0.0, 1.0)
+
     def _mean(self):
         """The mean, moved into [0, 1], where pixels are."""
         return tf.clip_by_value(super()._mean(), 0.0, 1.0)
@@ -45,6 +50,16 @@ class ContinuousBernoulli(tfd.ContinuousBernoulli):
         exact = tf.math.log(far / -tf.math.expm1(-far))
         series = 0.5 * size - size**2 / 24.0 + size**4 / 2880.0
         return logits * event - tf.nn.relu(logits) + tf.where(size < _NEAR, series, exact)
+
+    def draw(self, uniforms):
+        """Returns pixels in [0, 1], of two uniforms for each, [..., 2]: the second one.
+
+        By the inverse of the cumulative distribution, of the distance from the likelier end.
+        """
+        logits, uniform = self.logits_parameter(), uniforms[..., 1]
+        size = tf.maximum(tf.abs(logits), 1e-3)  # below it, next to uniform
+        far = -tf.math.log1p(uniform * tf.math.expm1(-size)) / size
+        return tf.where(logits < 0.0, far, 1.0 - far)
 
     def _mean(self):
         logits = self.logits_parameter()

@@ -15,6 +15,7 @@ pixel); Salimans et al. (2017), "PixelCNN++", eq. 2 (mixtures) and section 2.2 (
 
 import math
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -71,6 +72,11 @@ def _summed_to(gradient, like):
     return tf.reshape(tf.reduce_sum(gradient, axes), shape)
 
 
+def to_level(value):
+    """Returns real numbers of grey levels as pixels in [0, 1]: the nearest of the levels."""
+    return tf.clip_by_value(tf.round(value), 0.0, LEVELS - 1.0) / (LEVELS - 1)
+
+
 class DiscretizedLogistic(tfd.Distribution):
     """One logistic for each channel of each pixel in [0, 1], discretised to its 256 levels.
 
@@ -108,9 +114,15 @@ class DiscretizedLogistic(tfd.Distribution):
         return log_probability(level, self._location, self._log_scale)
 
     def _sample_n(self, n, seed=None):
-        logistic = tfd.Logistic(self._location, tf.exp(self._log_scale))
-        level = tf.round(logistic.sample(n, seed=seed))
-        return tf.clip_by_value(level, 0.0, LEVELS - 1.0) / (LEVELS - 1)
+        shape = tf.concat([[n], self.batch_shape_tensor(), [2]], 0)
+        low = np.finfo(np.float32).tiny
+        seed = tfp.random.sanitize_seed(seed)
+        return self.draw(tf.random.stateless_uniform(shape, seed, minval=low))
+
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: the second one."""
+        where = tf.math.log(uniforms[..., 1]) - tf.math.log1p(-uniforms[..., 1])
+        return to_level(self._location + tf.exp(self._log_scale) * where)
 
     def _mean(self):
         """The mean pixel in [0, 1]: the integral of the survival function over the clipped range.
@@ -138,10 +150,20 @@ def discretized_logistic_mixture(logits, location, log_scale):
 class DiscretizedLogisticMixture(tfd.MixtureSameFamily):
     """A mixture of discretised logistics; see discretized_logistic_mixture."""
 
-    def _mean(self):
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: which, where."""
+        ends = tf.cumsum(self._weights(), axis=-1)[..., :-1]
+        place = tf.reduce_sum(tf.cast(uniforms[..., :1] >= ends, tf.int32), axis=-1)
+        each = self.components_distribution.draw(uniforms[..., tf.newaxis, :])  # [..., M]
+        chosen = tf.one_hot(place, each.shape[-1])
+        return tf.reduce_sum(chosen * each, axis=-1)
+
+    def _weights(self):
         # No softmax: oneDNN has none for more than five axes.
-        weights = tf.exp(tf.nn.log_softmax(self.mixture_distribution.logits))
-        return tf.reduce_sum(weights * self.components_distribution.mean(), -1)
+        return tf.exp(tf.nn.log_softmax(self.mixture_distribution.logits))
+
+    def _mean(self):
+        return tf.reduce_sum(self._weights() * self.components_distribution.mean(), -1)
 
 
 class LinearColour(tfd.Distribution):
@@ -210,10 +232,14 @@ class LinearColour(tfd.Distribution):
         return self._pixels(self._location).mean()
 
     def _sample_n(self, n, seed=None):
-        seeds = tfp.random.split_seed(seed, n=3)
-        image = self._pixels(self._location).sample(n, seed=seeds[0])
-        for channel in (1, 2):
-            redrawn = self._given(image).sample(seed=seeds[channel])
-            kept = tf.range(3) < channel
-            image = tf.where(kept, image, redrawn)
+        shape = tf.concat([[n], self.batch_shape_tensor(), [3, 2]], 0)
+        low = np.finfo(np.float32).tiny
+        seed = tfp.random.sanitize_seed(seed)
+        return self.draw(tf.random.stateless_uniform(shape, seed, minval=low))
+
+    def draw(self, uniforms):
+        """Returns pixels of the 256 levels, [..., 3], of two uniforms for each channel of each."""
+        image = self._pixels(self._location).draw(uniforms)
+        for _ in range(2):  # red is drawn; green after the first pass, and blue after the second
+            image = self._given(image).draw(uniforms)
         return image

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import densities, discretized
+from vae_zoo.probability import densities, discretized, noise
 
 tfd = tfp.distributions
 
@@ -26,6 +26,7 @@ SCALES = ("shared", "channel", "pixel")
 _START = math.log(0.35)  # of the log scale, where no images say: 45 of the 256 levels
 _SPEED = 10.0  # an optimizer's step moves the log scale by so many learning rates
 _LEAST_DEVIATION = 1.0 / 255.0
+_PIXEL_STREAM = 2**30  # noise stream of drawn pixels: no layer or step of a sampler reaches it
 
 
 class LogitPixels:
@@ -210,16 +211,43 @@ class DiscretizedLogisticPixels(ScaledPixels):
         return {**super().get_config(), "channels": self.channels}
 
 
+def draw(likelihood, seed):
+    """Returns one image drawn from p(x | z) for each row of seed, [N, H, W, C] in [0, 1].
+
+    Args:
+        likelihood: of batch [N]: a tfd.Independent of pixels that know `draw`.
+        seed: int32 [N, 2]; see noise.rows. Image i is a function of row i.
+    """
+    shape = [*likelihood.event_shape, 2]
+    return likelihood.distribution.draw(noise.uniform(seed, shape, _PIXEL_STREAM))
+
+
 class Bernoulli(tfd.Bernoulli):
     """Bernoulli whose log-probability is the plain cross-entropy.
 
     On grey values it is the expected log-probability over binarisations (BCE), not a likelihood.
+
+    Args:
+        logits: log-odds of 1, float32 [...].
+        dtype: of events; an integer one would round NumPy's grey values.
+        **kwargs: of tfd.Bernoulli.
     """
+
+    def __init__(self, logits, dtype=tf.float32, **kwargs):
+        super().__init__(logits=logits, dtype=dtype, **kwargs)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return super()._parameter_properties(dtype, num_classes)
 
     def _log_prob(self, event):
         logits = self.logits
         event = tf.broadcast_to(tf.cast(event, logits.dtype), tf.shape(logits))
         return _negative_cross_entropy(logits, event)
+
+    def draw(self, uniforms):
+        """Returns ink, 0 or 1, of two uniforms for each pixel, [..., 2]."""
+        return tf.cast(uniforms[..., 0] < tf.sigmoid(self.logits), tf.float32)
 
 
 @tf.custom_gradient

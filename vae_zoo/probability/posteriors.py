@@ -21,6 +21,8 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 _HIDDEN = (320,)  # of a MADE
 _CONTEXT = 64  # numbers of h(x)
 _GATE_BIAS = 2.0  # the flow starts close to the identity
+# Of the inverse: beyond the far end the base's density is zero in float32; NaN would spread.
+_LEAST_GATE, _FAR = 1e-17, 1e6
 
 
 class NormalPosterior:
@@ -83,6 +85,9 @@ class InverseAutoregressiveFlow(keras.layers.Layer):
 class GatedStep(tfb.Bijector):
     """One step z -> g z + (1 - g) m; the inverse takes D passes, for lack of a closed form.
 
+    A closed gate (g near 0) forgets z. The inverse is bounded there: finite, and far from the
+    base's mass.
+
     Args:
         network: a MADE.
         context: h(x), [B, context].
@@ -107,7 +112,8 @@ class GatedStep(tfb.Bijector):
         x = tf.zeros_like(y)
         for _ in range(self.network.size):  # each pass makes one element more right
             mean, gate = self._mean_and_gate(x)
-            x = (y - tf.sigmoid(-gate) * mean) / tf.sigmoid(gate)
+            x = (y - tf.sigmoid(-gate) * mean) / tf.maximum(tf.sigmoid(gate), _LEAST_GATE)
+            x = tf.clip_by_value(x, -_FAR, _FAR)
         return x
 
     def _forward_log_det_jacobian(self, x):

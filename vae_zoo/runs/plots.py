@@ -9,6 +9,7 @@ from vae_zoo.runs import files
 _IMAGE_INCHES = 0.5  # of a side, in a grid
 _GAP = 2  # pixels of white between images
 _DPI = 150
+_LONGEST_TITLE = 48  # letters
 _LONGEST = 24  # images in a row of a grid
 
 
@@ -23,7 +24,7 @@ def image_grid(path, images, columns=None, titles=None):
     """
     images = np.asarray(images)
     columns = columns or min(_LONGEST, math.ceil(math.sqrt(len(images))))
-    _draw_tiles(path, _tiled(images, columns), columns, images.shape[1:3], above=titles)
+    _draw_tiles(path, tiled(images, columns), columns, images.shape[1:3], above=titles)
 
 
 def reconstructions(path, images, reconstructions, columns=8):
@@ -41,8 +42,29 @@ def reconstructions(path, images, reconstructions, columns=8):
     for start in range(0, len(images), columns):
         parts += [_padded(a[start : start + columns], columns) for a in (images, reconstructions)]
     beside = ["image", "again"] * (len(parts) // 2)
-    tiles = _tiled(np.concatenate(parts), columns, group=2)
+    tiles = tiled(np.concatenate(parts), columns, group=2)
     _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
+
+
+def errors_of(path, images, reconstructions, titles):
+    """Draws images one below the other: the image, its reconstruction, and where they differ.
+
+    Args:
+        path: the PNG file.
+        images: float [N, H, W, C] in [0, 1].
+        reconstructions: of the same shape.
+        titles: a text beside each image; of a long one the end.
+    """
+    from matplotlib import colormaps
+
+    error = np.abs(images - reconstructions).mean(-1)  # [N, H, W], 0 to 1
+    colours = 3 // images.shape[-1]
+    columns = [np.repeat(part, colours, axis=-1) for part in (images, reconstructions)]
+    columns.append(colormaps["magma"](error)[..., :3])
+    tiles = np.stack(columns, axis=1).reshape(-1, *images.shape[1:3], 3)
+    beside = [t if len(t) <= _LONGEST_TITLE else f"...{t[3 - _LONGEST_TITLE:]}" for t in titles]
+    above = ["image", "again", "error"]
+    _draw_tiles(path, tiled(tiles, 3), 3, images.shape[1:3], above=above, beside=beside)
 
 
 def interpolations(path, rows):
@@ -86,7 +108,7 @@ def manifold(path, model, steps=20, label=None):
     z = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
     labels = np.full(len(z), label or 0, np.int32) if model.needs_labels else None
     images = np.asarray(model.decode(z, labels))
-    _draw_tiles(path, _tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
+    _draw_tiles(path, tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
 
 
 def curves(path, rows):
@@ -150,7 +172,7 @@ def rates_by_layer(path, histories):
 
 
 def _draw_rows(path, rows, names=None):
-    tiles = _tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+    tiles = tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
     _draw_tiles(path, tiles, rows.shape[1], rows.shape[2:4], beside=names)
 
 
@@ -160,7 +182,7 @@ def _padded(images, count):
     return np.concatenate([images, np.ones((missing, *images.shape[1:]), images.dtype)])
 
 
-def _tiled(images, columns, gap=_GAP, group=1):
+def tiled(images, columns, gap=_GAP, group=1):
     """Returns one picture of images in rows, white between them, RGB [H', W', 3] in [0, 1].
 
     Args:

@@ -1,0 +1,106 @@
+"""The sentences of a report: known figures in, a sentence out, or none."""
+
+import math
+
+import pytest
+
+from vae_zoo.runs import advice, report
+
+
+def rows(validation, training=None, **columns):
+    """Returns rows of metrics.csv, an epoch of 100 steps for each bound."""
+    training = validation if training is None else training
+    return [
+        {"epoch": i + 1, "step": 100 * (i + 1), "elbo": t, "val_elbo": v, **columns}
+        for i, (v, t) in enumerate(zip(validation, training, strict=True))
+    ]
+
+
+RISING = [-200.0 + 5 * i for i in range(20)]  # to -105, 10 of it in the last two epochs
+FLAT = [-120.0] * 10 + [-100.0 - 1e-3 * i for i in range(10)]
+
+
+def test_a_training_that_was_stopped_too_early_says_by_how_much():
+    said = advice.still_improving(rows(RISING))
+    assert "rose by 10.00 nats in the last tenth" in said and "--steps=4000" in said
+    assert advice.still_improving(rows(FLAT)) is None
+    assert advice.still_improving(rows(RISING[:1])) is None
+    assert advice.still_improving(rows([-9.0, math.nan])) is None
+
+
+def test_the_bound_of_many_samples_counts_where_it_is_what_is_trained():
+    made = [{**row, "val_bound": row["val_elbo"]} for row in rows(RISING)]
+    for row in made:
+        row["val_elbo"] = -500.0
+    assert "to -105.00" in advice.still_improving(made)
+
+
+def test_overfitting_states_both_values_and_the_best_epoch():
+    validated = [-130.0, -110.0, -100.0, -104.0, -112.0]
+    trained = [-130.0, -108.0, -95.0, -85.0, -80.0]
+    said = advice.overfitting({}, rows(validated, trained))
+    assert "-80.00 nats on training images and -112.00 on validation" in said
+    assert "best in epoch 3 of 5 (-100.00)" in said and "--augment" in said
+    kept = advice.overfitting({"best_epoch": 4}, rows(validated, trained))  # of the objective
+    assert "best in epoch 4 of 5 (-104.00)" in kept
+    assert advice.overfitting({}, rows(validated, [v + 2 for v in validated])) is None
+
+
+@pytest.mark.parametrize(
+    "active, size, words",
+    [
+        (3, 32, "3 of 32 latent dimensions are active, the others unused. --set latent_size=3"),
+        (0, 16, "0 of 16 latent dimensions are active, the others unused. The decoder ignores"),
+        (16, 32, None),
+        (2, 2, None),
+        (None, 32, None),
+    ],
+)
+def test_unused_latents_are_counted(active, size, words):
+    said = advice.unused_latents({"active_units": active, "rate_per_dimension": [0.1] * size})
+    assert said is None if words is None else words in said
+    assert advice.unused_latents({"active_units": 1}) is None
+
+
+def test_silent_layers_are_named_from_the_top():
+    said = advice.unused_layers({"rate_per_layer": [0.01, 5.0, 0.05]})
+    assert "2 of 3 layers carry nothing (from the top: 1, 3)" in said
+    assert advice.unused_layers({"rate_per_layer": [1.0, 5.0]}) is None
+    assert advice.unused_layers({}) is None
+
+
+def test_a_classifier_that_is_often_wrong_makes_completeness_doubtful():
+    complete = {"share": 0.5, "test_accuracy": 0.4}
+    said = advice.doubtful_completeness({"completeness": complete})
+    assert "right on only 40% of real test images" in said
+    for fine in ({**complete, "test_accuracy": 0.95}, {"reason": "no labels"}, {"share": 0.5}):
+        assert advice.doubtful_completeness({"completeness": fine}) is None
+
+
+def test_bits_near_eight_are_chance():
+    assert "7.93 bits/dim: chance gives 8" in advice.near_chance({"bits_per_dim": 7.93})
+    for bits in (5.0, None, math.nan):
+        assert advice.near_chance({"bits_per_dim": bits}) is None
+
+
+def test_few_images_say_what_to_expect():
+    said = advice.few_images({"num_images": 6}, 48)
+    assert "only 48 training images" in said and "figures of 6 test images are rough" in said
+    assert advice.few_images({}, 480) is None
+
+
+def test_a_good_training_needs_no_advice():
+    good = {"active_units": 30, "rate_per_dimension": [1.0] * 32, "bits_per_dim": 4.0}
+    good["completeness"] = {"share": 0.8, "test_accuracy": 0.97}
+    assert advice.advice(good, rows(FLAT), 1000) == []
+    assert len(advice.advice({**good, "bits_per_dim": 7.9}, rows(RISING), 10)) == 3
+
+
+def test_a_single_image_has_no_standard_error():
+    figures = {"elbo": -2.0, "rate": 1.0, "distortion": 1.0, "nll": 1.5, "num_samples": 5}
+    figures |= {"num_images": 1, "split": "test", "dataset": "own", "binarization": "none"}
+    for missing in (math.nan, None):
+        line = report.likelihood_line({**figures, "is_bound": False, "nll_stderr": missing})
+        assert "NLL 1.50 (5 importance samples)" in line and "nan" not in line
+    line = report.likelihood_line({**figures, "is_bound": False, "nll_stderr": 0.25})
+    assert "NLL 1.50 +- 0.25" in line

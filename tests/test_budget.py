@@ -1,0 +1,108 @@
+"""How long a training is: steps and minutes instead of epochs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vae_zoo import recipes, runs, training
+
+SMALL = ("--model=vae", "--set=hidden=(8,)", "--set=latent_size=2", "--report_samples=2")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A .npz of 60 grey images: no recipe knows it."""
+    path = tmp_path_factory.mktemp("own") / "own.npz"
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    np.savez(path, image=images)
+    return path
+
+
+@pytest.fixture(scope="module")
+def by_minutes(command, pictures, tmp_path_factory):
+    """A run of two seconds, and what its command printed."""
+    directory = tmp_path_factory.mktemp("runs") / "minutes"
+    flags = (*SMALL, f"--dataset={pictures}", "--minutes=0.1", f"--output_dir={directory}")
+    return directory, flags, command("vae_zoo.train", *flags, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "steps, of_a_pass, epochs, length",
+    [
+        (6000, 7, 60, 100),  # 600 pictures: a validation every 100 steps, not every 7
+        (6000, 720, 20, 300),  # 46,080 pictures: at least twenty validations
+        (10_000, 200, 50, 200),  # a pass
+        (50, 7, 1, 50),
+        (1, 1, 1, 1),
+        (5003, 15, 50, 101),  # the last epoch is filled
+    ],
+)
+def test_an_epoch_is_neither_a_few_steps_nor_most_of_the_training(steps, of_a_pass, epochs, length):
+    assert training.plan(steps, of_a_pass) == (epochs, length)
+
+
+def test_data_without_a_recipe_gets_thousands_of_steps_however_few_its_images():
+    for name in ("conv_vae", "vae", "resnet_vae", "ladder_vae", "vdm"):
+        recipe = recipes.recipe(name, "path/to/folder")
+        assert 4000 <= recipe.steps <= 20_000 and recipe.batch_size == 64
+    assert recipes.recipe("resnet_vae", "own.npz").steps > recipes.recipe("vae", "own.npz").steps
+    assert recipes.recipe("resnet_vae", "digits").steps is None  # as before
+
+
+def test_steps_are_trained_in_epochs_of_a_hundred(command, pictures, tmp_path):
+    flags = (*SMALL, f"--dataset={pictures}", "--steps=300", f"--output_dir={tmp_path / 'run'}")
+    said = command("vae_zoo.train", *flags, check=True).stdout
+    assert "300 steps" in said
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["steps"] == 300 and report["epochs"] == 3
+    rows = runs.read_rows(tmp_path / "run" / "metrics.csv")
+    assert [row["step"] for row in rows] == [100, 200, 300]
+    assert rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)  # the schedule fits the steps
+
+
+def test_minutes_become_steps_once_and_the_schedule_ends_with_them(by_minutes):
+    directory, _, _ = by_minutes
+    config = json.loads((directory / "config.json").read_text())["training"]
+    report = json.loads((directory / "report.json").read_text())
+    assert config["minutes"] == 0.1 and config["steps"] > 0
+    assert 0 <= report["steps"] - config["steps"] < config["epochs"]
+    assert report["minutes"] < 2  # on a busy machine
+    rows = runs.read_rows(directory / "metrics.csv")
+    assert rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
+
+
+def test_the_same_minutes_again_are_the_same_training(by_minutes, command, pictures, tmp_path):
+    directory, flags, _ = by_minutes
+    before = (directory / "config.json").read_bytes()
+    assert "going on" in command("vae_zoo.train", *flags, check=True).stdout
+    assert (directory / "config.json").read_bytes() == before
+    steps = json.loads(before)["training"]["steps"]
+    same = (*SMALL, f"--dataset={pictures}", f"--steps={steps}", f"--output_dir={tmp_path / 'b'}")
+    command("vae_zoo.train", *same, check=True)
+    weights = [runs.load_run(place).get_weights() for place in (directory, tmp_path / "b")]
+    assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def test_the_time_is_said_as_soon_as_the_speed_is_known(capsys):
+    class Model:
+        steps_made, steps_per_epoch = 10, 100
+
+    forecast = training.Forecast(training.Settings(epochs=3), seconds=0.0)
+    forecast._model = Model()
+    forecast.on_train_batch_end(0)
+    assert capsys.readouterr().out == ""
+    Model.steps_made = 60
+    forecast.started = (forecast.started[0] - 5.0, 10)
+    forecast.on_train_batch_end(1)
+    forecast.on_train_batch_end(2)
+    assert capsys.readouterr().out == "about 24 s left: 240 steps, 10.0 a second\n"
+
+
+def test_one_length_at_a_time(one_line):
+    from vae_zoo import train
+
+    given = ["--model=vae", "--steps=5", "--minutes=2"]
+    assert "--steps=5 and --minutes=2.0: expected one" in one_line(train.train, train.FLAGS, given)
+    for wrong in ("--steps=0", "--minutes=0", "--minutes=-1"):
+        assert wrong in one_line(train.train, train.FLAGS, ["--model=vae", wrong])

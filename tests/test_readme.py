@@ -1,0 +1,77 @@
+"""README's own commands, in their order, in one folder; trainings and evaluations cut short.
+
+A bash block after a comment `<!-- not run: reason -->` is left out, and so is what makes the
+environment.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<not_run>not run: [^\n]+) -->\n)?```bash\n(?P<text>.*?)```", re.DOTALL
+)
+_ENVIRONMENT = ("-m venv", "pip install")
+_SHORTER = {
+    "vae_zoo.train": ["--epochs=1", "--report_images=20", "--report_samples=2"],
+    "vae_zoo.evaluate": ["--num_images=20", "--num_samples=20"],
+}
+
+
+def commands(text):
+    """Returns README's commands, [program, "-m", module, flag, ...] each, in their order."""
+    found = []
+    for block in _BLOCK.finditer(text):
+        if block["not_run"]:
+            continue
+        lines = block["text"].replace("\\\n", " ").splitlines()
+        parts = [part for line in lines for part in line.split("&&")]
+        found += [
+            shlex.split(part, comments=True)
+            for part in parts
+            if not any(word in part for word in _ENVIRONMENT)
+        ]
+    return [command for command in found if command]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the own pictures that README speaks of."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 28, 28, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", image=images, label=np.arange(40) % 2)
+    for row, image in enumerate(images):
+        place = tmp_path / "path" / "to" / "folder" / f"class{row % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{row}.png")
+    return tmp_path
+
+
+def test_commands_are_found_and_markers_are_heeded():
+    text = (
+        "```bash\npython3 -m venv v && v/bin/pip install . && v/bin/python -m a --b='c d'\n```\n"
+        "<!-- not run: it takes hours -->\n```bash\npython -m b\n```\n"
+        "```bash\npython -m c \\\n  --d  # words\n# words\n```\n```python\nimport a\n```\n"
+    )
+    assert commands(text) == [
+        ["v/bin/python", "-m", "a", "--b=c d"],
+        ["python", "-m", "c", "--d"],
+    ]
+
+
+@pytest.mark.slow
+def test_the_commands_of_readme_work_one_after_the_other(folder, data_dir):
+    found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(found) > 12 and {command[1] for command in found} == {"-m"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
+    for _, _, module, *flags in found:
+        given = [sys.executable, "-m", module, *flags, *_SHORTER.get(module, [])]
+        done = subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, (shlex.join(given[1:]), done.stderr[-2000:])

@@ -1,0 +1,97 @@
+"""The page of a run: self-contained, true to its numbers, without an error in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import vae_zoo
+from vae_zoo.metrics import codes
+from vae_zoo.runs import page
+
+
+@pytest.fixture(scope="module")
+def written(trained, command, data_dir, tmp_path_factory):
+    """The page of a trained run and its numbers."""
+    output = tmp_path_factory.mktemp("page") / "page.html"
+    result = command(
+        "vae_zoo.report",
+        f"--run={trained}",
+        f"--compare={trained}",
+        f"--data_dir={data_dir}",
+        f"--output={output}",
+        *("--num_images=60", "--num=60"),
+    )
+    assert result.returncode == 0, result.stderr
+    return output, json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_a_page_asks_no_other_place(written):
+    text = written[0].read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", text) and "url(" not in text
+    assert "<script" not in text and text.count("<img") >= 6
+
+
+def test_a_page_s_numbers_are_those_of_the_model(written, trained, data_dir):
+    figures = written[1]
+    model = vae_zoo.load_run(trained)
+    images = vae_zoo.runs.load_splits(trained, data_dir=data_dir).images("test", 60)
+    posterior = model.posterior(images)
+    aggregate = figures["aggregate_posterior"]
+    mean = np.asarray(posterior.mean(), np.float64)
+    np.testing.assert_allclose(aggregate["mean"], mean.mean(0), atol=1e-5)
+    variance = np.asarray(posterior.variance(), np.float64).mean(0) + mean.var(0)
+    np.testing.assert_allclose(aggregate["deviation"], np.sqrt(variance), rtol=1e-4)
+    total = figures["elbo"]["mean"] + figures["rate"]["mean"] + figures["distortion"]["mean"]
+    assert total == pytest.approx(0, abs=1e-2)
+    assert figures["samples"]["real"]["coverage"] > 0.5
+    assert list(figures["reports"]) == [str(trained)]  # the same one, compared with itself
+
+
+def test_a_browser_shows_a_page_without_an_error(written):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium on the PATH")
+    shown = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+        + ["--window-size=390,800", "--dump-dom", written[0].as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "<h2>Completeness</h2>" in shown.stdout
+    assert "CONSOLE" not in shown.stderr
+
+
+def test_text_is_escaped_and_odd_numbers_make_no_odd_drawing(tmp_path):
+    path = tmp_path / "page.html"
+    parts = [
+        page.paragraph("<b>&"),
+        page.histogram({"one": [1.0, 1.0], "none": [np.nan]}, "c", "u"),
+        page.lines({"a": [(1, 2.0)], "b": [(1, float("inf"))]}, "c", "x", "y"),
+        page.bars([0.0, float("nan")], "c", "x", "y"),
+        page.histogram({"none": [np.nan]}, "nothing", "u"),
+    ]
+    page.write(path, "<title>", parts)
+    text = path.read_text(encoding="utf-8")
+    assert "<b>" not in text and "&lt;b&gt;&amp;" in text
+    assert "nan" not in text and "inf" not in text and "no finite number" in text
+
+
+def test_a_linear_probe_reads_what_is_there():
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    mean = rng.normal(size=(400, 6))
+    nothing = codes.Codes(None, None, None, mean, np.ones_like(mean))
+    assert codes.linear_probe(nothing, labels)["accuracy"] < 0.45
+    told = codes.Codes(None, None, None, mean + 10 * np.eye(6)[labels], np.ones_like(mean))
+    assert codes.linear_probe(told, labels)["accuracy"] > 0.98
+
+
+@pytest.mark.parametrize("flag", ["--output=page.txt", "--num=0", "--compare=nothing"])
+def test_what_makes_no_page_is_refused(flag, trained, command):
+    result = command("vae_zoo.report", f"--run={trained}", flag)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1

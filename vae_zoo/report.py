@@ -1,0 +1,71 @@
+"""One page on a trained model: python -m vae_zoo.report --run=runs/conv_vae-digits"""
+
+import pathlib
+
+from absl import flags
+
+from vae_zoo import cli, errors
+
+FLAGS = flags.FlagValues()
+cli.define_run(FLAGS)
+flags.DEFINE_list("compare", [], "more runs or presets, side by side", flag_values=FLAGS)
+flags.DEFINE_integer("num_images", 1000, "test images, at most", flag_values=FLAGS)
+flags.DEFINE_integer("num", 500, "samples of the prior", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "of samples and paths", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "the page (default: RUN/report.html)", flag_values=FLAGS)
+
+
+def report():
+    """Writes one page on a trained model, and its numbers as JSON next to it: where the nats go,
+    what the codes are like, continuity, completeness, and what the model cannot do.
+
+    The page opens from disk and asks no other host.
+    """
+    for name, least in (("num_images", 2), ("num", 8)):
+        errors.at_least(f"--{name}", FLAGS[name].value, least)
+    directory, place = cli.run_directory(FLAGS)
+    output = pathlib.Path(FLAGS.output or place / "report.html")
+    if output.suffix != ".html":
+        raise errors.UserError(f"--output={output}: expected a name that ends with .html.")
+    others = [_place(reference) for reference in FLAGS.compare]
+
+    from vae_zoo import progress, runs
+    from vae_zoo.runs import examination, page
+
+    reports = {str(FLAGS.run or FLAGS.preset): runs.read_report(directory)}
+    reports |= {name: runs.read_report(other) for name, other in others}
+    config, model = runs.read_config(directory), runs.load_run(directory)
+    splits = runs.load_splits(directory, data_dir=FLAGS.data_dir)
+    bar = progress.Progress(1, "examining")
+    found = examination.examine(
+        model, splits, num_images=FLAGS.num_images, num=FLAGS.num, seed=FLAGS.seed, progress=bar
+    )
+    bar.close()
+    rows = runs.read_rows(directory / runs.METRICS)
+    parts = examination.sections(found, reports, rows)
+    page.write(output, f"{config['model']} on {splits.name}", parts)
+    numbers = output.with_suffix(".json")
+    if numbers.name == runs.REPORT and numbers.parent == directory:
+        numbers = numbers.with_name("report_page.json")  # the run's own report stays
+    runs.write_json(numbers, {"reports": reports, **found.figures})
+    print(f"written to {output} and {numbers}")
+
+
+def _place(reference):
+    """Returns (name, folder) of a run or a preset."""
+    from vae_zoo import presets
+
+    folder = pathlib.Path(reference)
+    if (folder / "config.json").is_file():
+        return reference, folder
+    return reference, presets.find(reference)
+
+
+def main():
+    """The command's entry point."""
+    cli.run(report, FLAGS)
+
+
+if __name__ == "__main__":
+    main()
