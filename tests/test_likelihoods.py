@@ -225,12 +225,18 @@ def test_fit_starts_at_its_own_images(images):
     model = model_of()
     model.compile("adam")
     data = tf.data.Dataset.from_tensor_slices({"image": images}).batch(50)
-    model.fit(data, epochs=1, verbose=0, shuffle=False)
+    model.fit(data, epochs=1, verbose=0)
     np.testing.assert_allclose(
         model.likelihood_part.pixel_mean, 2 * images.mean(0) - 1, rtol=1e-4, atol=1e-5
     )
-    trained = model.likelihood_part.pixel_mean.numpy()
-    model.fit(data.take(1), epochs=1, verbose=0, shuffle=False)
+    other = model_of()
+    other.compile("adam")
+    other.evaluate(data, verbose=0)  # is no training
+    assert not other.likelihood_part.is_started
+    other.fit(np.uint8(np.round(images * 255)), epochs=1, verbose=0)
+    trained = other.likelihood_part.pixel_mean.numpy()
+    np.testing.assert_allclose(trained, model.likelihood_part.pixel_mean, atol=1e-5)
+    model.fit(data.take(1), epochs=1, verbose=0)
     np.testing.assert_array_equal(model.likelihood_part.pixel_mean, trained)
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from vae_zoo import runs
+from vae_zoo import memory, runs
 from vae_zoo.metrics import (
     latent_space,
     likelihood,
@@ -16,12 +16,16 @@ from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
+_CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
 _MANY_SKIPPED = 0.01
 _FEW_EFFECTIVE = (
     "Only {effective_sample_size:.1f} of {num_samples} importance samples count: the NLL is an "
     "upper bound that more samples would lower. Its standard error is over images, not of the "
     "bound's bias."
 )
+_SHARE = 0.2  # of the training's time, that the likelihood of the report may take
+_LEAST_SECONDS = 60  # that it may take in any case
+_LEAST = (64, 10)  # test images, and samples for each
 
 
 def is_bce(config):
@@ -48,6 +52,30 @@ def likelihood_figures(evaluation, config):
     figures["bce"] = figures.pop("distortion")
     figures["negative_bce_less_rate"] = figures.pop("elbo")
     return figures
+
+
+def affordable(model, splits, num_images, num_samples, training_seconds):
+    """Returns (num_images, num_samples), made fewer until they take a fifth of the training's time.
+
+    Samples become fewer first, images only where that is not enough. Nothing changes where the
+    likelihood takes less than a minute.
+
+    Args:
+        model: the trained VAE.
+        splits: its data.
+        num_images: test images, at most.
+        num_samples: importance samples for each.
+        training_seconds: what the training took.
+    """
+    images, labels = splits.images("test", num_images), splits.labels("test", num_images)
+    seconds = likelihood.estimate_seconds(model, images, labels, num_samples=num_samples)
+    excess = seconds / max(_LEAST_SECONDS, _SHARE * training_seconds)
+    if excess <= 1:
+        return num_images, num_samples
+    samples = max(min(_LEAST[1], num_samples), int(num_samples / excess))
+    excess *= samples / num_samples
+    images = max(min(_LEAST[0], len(images)), int(len(images) / max(1.0, excess)))
+    return images, samples
 
 
 def model_figures(model, splits, config, *, num_images, num_samples, progress=None):
@@ -77,10 +105,10 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
-        splits.raw("train")[: sample_quality.FITTED] / np.float32(255),
+        splits.raw("train")[: sample_quality.FITTED],
         splits.labels("train", sample_quality.FITTED),
-        splits.raw("test") / np.float32(255),
-        splits.labels("test"),
+        splits.raw("test")[: sample_quality.TESTED],
+        splits.labels("test", sample_quality.TESTED),
         seed=seed,
     )
     return figures
@@ -112,13 +140,19 @@ def write_report(directory, model, splits, config, outcome, figures):
 def draw(directory, model, splits, seed):
     """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
     directory = pathlib.Path(directory)
-    labels = latent_space.cycle_labels(model, _PICTURED)
-    rows = noise.rows(seed, _PICTURED)
-    plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
+    _draw_samples(directory / "samples.png", model, splits, seed)
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
     image_labels = image_labels if model.needs_labels else None
-    reconstructions = np.asarray(model.reconstruct(images, image_labels))
-    plots.reconstructions(directory / "reconstructions.png", images, reconstructions)
+    again = memory.in_batches(
+        model.reconstruct, images, image_labels, image_shape=model.image_shape
+    )
+    plots.reconstructions(
+        directory / "reconstructions.png",
+        images,
+        again,
+        originals=grey_originals(splits, len(images)),
+        drawn=splits.binarization == "dynamic",
+    )
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
         plots.interpolations(directory / "interpolations.png", paths)
@@ -127,6 +161,29 @@ def draw(directory, model, splits, seed):
     history = runs.read_rows(directory / runs.METRICS)
     if history:
         plots.curves(directory / "curves.png", history)
+
+
+def _draw_samples(path, model, splits, seed):
+    """Draws prior samples: a square of them, or a row for each class of a conditional model."""
+    if not model.needs_labels:
+        rows = noise.rows(seed, _PICTURED)
+        shape = model.image_shape
+        plots.image_grid(path, memory.in_batches(model.generate, rows, image_shape=shape))
+        return
+    classes = min(model.num_classes, _CLASSES)
+    labels = np.repeat(np.arange(classes, dtype=np.int32), _OF_CLASS)
+    rows = noise.rows(seed, len(labels))
+    images = memory.in_batches(model.generate, rows, labels, image_shape=model.image_shape)
+    names = splits.label_names or [str(label) for label in range(classes)]
+    rows = images.reshape(classes, _OF_CLASS, *images.shape[1:])
+    plots.samples_by_class(path, rows, names[:classes])
+
+
+def grey_originals(splits, count, split="test"):
+    """Returns the grey images that binary ones are made of, [count, H, W, C]; None for others."""
+    if splits.binarization not in ("dynamic", "threshold"):
+        return None
+    return splits.raw(split)[:count] / np.float32(255)
 
 
 def summary(directory, report):

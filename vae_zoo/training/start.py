@@ -2,34 +2,36 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 IMAGES = 2000
 
 
 def evenly_spaced(splits):
     """Returns up to IMAGES training images out of all classes, float32 [N, H, W, C] in [0, 1]."""
-    raw = splits.raw("train")
-    rows = np.linspace(0, len(raw) - 1, min(IMAGES, len(raw))).astype(np.int64)
-    return raw[rows] / np.float32(255)
+    return _some_of(splits.raw("train")) / np.float32(255)
 
 
-def first_images(iterator, strategy):
-    """Returns the first images of Keras's epoch iterator, up to about IMAGES.
+def first_images(x, read):
+    """Returns some IMAGES of what `fit` trains on, float32 [N, H, W, C] in [0, 1].
+
+    None, [], of what can be read once, such as a generator.
 
     Args:
-        iterator: of `fit`. Where its data is cut into epochs by `steps_per_epoch`, these images
-            are passed over in the training.
-        strategy: of the training; under several replicas there are none, [], as each would have
-            its own.
+        x: {"image": array}, or a tf.data.Dataset of batches.
+        read: a function inputs -> (images, labels), a model's check_inputs.
     """
+    if isinstance(x, dict):
+        return np.asarray(read({**x, "image": _some_of(np.asarray(x["image"]))})[0])
     found, count = [], 0
-    if strategy.num_replicas_in_sync > 1:
-        return found
-    for batch in iterator._distributed_dataset:
-        inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
-        image = inputs["image"] if isinstance(inputs, dict) else inputs
-        found.append(np.asarray(image, np.float32))
-        count += len(image)
+    for batch in x if isinstance(x, tf.data.Dataset) else ():
+        found.append(np.asarray(read(keras.utils.unpack_x_y_sample_weight(batch)[0])[0]))
+        count += len(found[-1])
         if count >= IMAGES:
             break
-    return np.concatenate(found)
+    return np.concatenate(found) if found else found
+
+
+def _some_of(images):
+    rows = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(np.int64)
+    return images[rows]
