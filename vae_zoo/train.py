@@ -386,12 +386,17 @@ def _check_likelihood(splits, likelihood):
     if likelihood == "bernoulli" and grey and not FLAGS.bce:
         raise errors.UserError(
             f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
-            "likelihood=discretized_logistic, or --binarization=dynamic; --bce trains the "
+            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
+            "densities), or --binarization=dynamic; --bce trains the "
             "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and FLAGS.bce:
+        raise errors.UserError(
+            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
         )
     if likelihood != "bernoulli" and not grey:
         raise errors.UserError(
-            f"likelihood={likelihood} is of 8-bit images, and {splits.name} is binary "
+            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
             f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
         )
     if FLAGS.bce and not grey:
