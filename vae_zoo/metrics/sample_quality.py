@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vae_zoo.metrics import latent_space
+from vae_zoo.metrics import diversity, latent_space
 from vae_zoo.probability import noise
 
 _SURE = 0.9
@@ -22,7 +22,9 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
     fitted to at most 10,000 training images, its scores turned into probabilities by
     cross-validation. It has one class more than the data: images that are none (scrambled ones,
     noise, plain grey, the mean image), so that it is sure of no such thing. How sure it is of real
-    held-out images comes with the figure (`test_share`), as the value to compare with.
+    held-out images comes with the figure (`test_share`), as the value to compare with. A share
+    above it says that samples are more typical than real images are; a few images known by heart
+    reach it too. So read it with `diversity`; see metrics.diversity.
 
     Args:
         model: a VAE.
@@ -35,8 +37,9 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
 
     Returns:
         {"share": of samples with a class of probability 0.9 or more, "num_samples", "classes_seen":
-        classes among those, "classes", "sure": 0.9, "test_accuracy", "test_share"}, and for a
-        conditional model "label_agreement": the share of samples classified as asked for.
+        classes among those, "classes", "sure": 0.9, "diversity": of the sure samples, None where no
+        class has two of them, "test_accuracy", "test_share"}, and for a conditional model
+        "label_agreement": the share of samples classified as asked for.
         {"reason"} where the labels are of no use.
     """
     if labels is None:
@@ -58,9 +61,12 @@ def completeness(model, images, labels, test_images=None, test_labels=None, *, n
         "classes": len(classes),
         "sure": _SURE,
     }
+    held_out = test_images is not None and test_labels is not None
+    real = (test_images, test_labels) if held_out else (images, labels)
+    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
-    if test_images is not None and test_labels is not None:
+    if held_out:
         figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
 

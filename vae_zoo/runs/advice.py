@@ -69,7 +69,8 @@ def overfitting(report, rows):
     trained, validated = _training(rows[-1]), _validation(rows[-1])
     if not trained - validated > _GAP * abs(trained):
         return None
-    best = max(rows, key=_validation)
+    kept = [row for row in rows if row["epoch"] == report.get("best_epoch")]
+    best = kept[0] if kept else max(rows, key=_validation)
     since = ""
     if best["epoch"] < rows[-1]["epoch"]:
         since = (
@@ -135,7 +136,7 @@ def few_images(report, num_train):
 
 
 def _validation(row):
-    """Returns the bound that the best epoch is chosen by, in nats."""
+    """Returns the bound of the validation images, in nats."""
     return float(row.get("val_bound") or row["val_elbo"])
 
 
