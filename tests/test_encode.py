@@ -166,7 +166,7 @@ def test_a_codebook_gives_its_codes(tiny, batch):
     model = tiny("vq_vae")
     values, encoder = encoded(model, batch)
     assert encoder.sizes == {"code": 49}
-    codes = model.choose(model.encode(batch["image"])).codes
+    codes = model.choose(model.features(batch["image"])).codes
     np.testing.assert_array_equal(values, codes)
 
 

@@ -7,7 +7,14 @@ import pytest
 from known_models import LinearGaussianVAE
 
 import vae_zoo
-from vae_zoo.metrics import diversity, latent_space, likelihood, reconstruction, sample_quality
+from vae_zoo.metrics import (
+    classifier,
+    diversity,
+    latent_space,
+    likelihood,
+    reconstruction,
+    sample_quality,
+)
 
 
 class Stop(Exception):
@@ -216,6 +223,12 @@ def reference(digits):
     )
 
 
+@pytest.fixture(scope="module")
+def digit_classifier(reference):
+    """The classifier of those images, fitted once."""
+    return classifier.fit_classifier(*reference[:2])
+
+
 def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
     real = sample_quality.completeness(Generator(reference[2]), *reference)
     assert real["share"] > 0.8 and real["classes_seen"] == real["classes"] == 10
@@ -225,7 +238,7 @@ def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "speckles", "grey", "mean", "pixels of many"])
-def test_completeness_of_what_is_no_digit_is_zero(kind, reference):
+def test_completeness_of_what_is_no_digit_is_zero(kind, reference, digit_classifier):
     rng = np.random.default_rng(1)
     shape = (200, 28, 28, 1)
     images = {
@@ -236,13 +249,15 @@ def test_completeness_of_what_is_no_digit_is_zero(kind, reference):
         "pixels of many": rng.permuted(reference[0], axis=0)[:200],
     }
     model = Generator(images[kind].astype(np.float32))
-    found = sample_quality.completeness(model, *reference[:2])
+    found = sample_quality.completeness(model, *reference[:2], classifier=digit_classifier)
     assert found["share"] < 0.05 and found["num_samples"] == 200
 
 
-def test_a_model_that_knows_one_digit_shows_one_class(reference):
+def test_a_model_that_knows_one_digit_shows_one_class(reference, digit_classifier):
     ones = reference[2][reference[3] == 1]
-    found = sample_quality.completeness(Generator(ones), *reference[:2])
+    found = sample_quality.completeness(
+        Generator(ones), *reference[:2], classifier=digit_classifier
+    )
     assert found["classes_seen"] == 1 and found["share"] > 0.7
     assert "test_accuracy" not in found
 

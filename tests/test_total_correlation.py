@@ -97,7 +97,7 @@ def test_the_penalty_is_the_weighed_total_correlation_of_the_batch(tiny, batch):
     model = tiny("beta_tc_vae", tc_weight=3.0)
     terms = model.terms(batch, seed=KEY)
     normal = model.posterior(tf.constant(batch["image"])).distribution
-    [latent] = model.infer(model.encode(batch["image"]), None, 1, KEY)
+    [latent] = model.infer(model.features(batch["image"]), None, 1, KEY)
     expected = beta_tc.total_correlation(latent.z[0], normal.loc, normal.scale, 1000)
     np.testing.assert_allclose(terms.penalty, np.full((8, 1), 3 * expected), rtol=1e-5)
     loss = tf.reduce_sum(terms.rate, axis=[1, 2]) - terms.log_likelihood[:, 0] + 3 * expected

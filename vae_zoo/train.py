@@ -187,7 +187,7 @@ def _train_in(directory, model, splits, config, settings, strategy):
         splits,
         directory,
         settings,
-        callbacks=_callbacks(settings, splits),
+        callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
     _finish(directory, model, splits, config, outcome)
@@ -377,12 +377,17 @@ def _strategy():
     return training.make_strategy(FLAGS.strategy)
 
 
-def _callbacks(settings, splits):
-    from vae_zoo import training
+def _callbacks(settings, splits, directory):
+    from vae_zoo import runs, training
 
     if sys.stderr.isatty():
-        return [training.ProgressBar(settings, splits.batch_size)]
-    return [training.Forecast(settings), training.ProgressLines(settings, splits.batch_size)]
+        shown = [training.ProgressBar(settings, splits.batch_size)]
+    else:
+        lines = training.ProgressLines(settings, splits.batch_size)
+        shown = [training.Forecast(settings), lines]
+    if settings.strategy == "one":
+        shown.append(training.Samples(directory / runs.TENSORBOARD / "samples", settings))
+    return shown
 
 
 def _plain_name(name):

@@ -70,7 +70,7 @@ def statistics(model, images, labels=None, *, seed=0):
 
 def _infer(model, image, label, key):
     image, label = model.check_inputs({"image": image, "label": label})
-    return model.infer(model.encode(image, label), label, _SAMPLES, key)
+    return model.infer(model.features(image, label), label, _SAMPLES, key)
 
 
 def _mean_halves(latent):

@@ -262,7 +262,7 @@ def evaluate_block(model, inputs, key, num_samples, samples, chunks):
         chunks: chunks to run.
     """
     image, label = model.check_inputs(inputs)
-    encoded = model.encode(image, label)
+    encoded = model.features(image, label)
     with model.fixed_prior():
         exact = _analytic_rates(model, encoded, label, key(0))
         state = _Stream.empty(image.shape[0], len(exact))

@@ -109,7 +109,7 @@ class FactorVAE(VAE):
         logs = super().train_step(data)
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         image, label = self.check_inputs(inputs)
-        [latent] = self.infer(self.encode(image, label), label, 1, key)
+        [latent] = self.infer(self.features(image, label), label, 1, key)
         self.train_discriminator(latent.z[0], key)
         return logs
 

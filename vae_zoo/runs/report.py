@@ -16,6 +16,7 @@ from vae_zoo.probability import noise
 from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
+_CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
 _MANY_SKIPPED = 0.01
 _FEW_EFFECTIVE = (
     "Only {effective_sample_size:.1f} of {num_samples} importance samples count: the NLL is an "
@@ -74,10 +75,10 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
-        splits.raw("train")[: sample_quality.FITTED] / np.float32(255),
+        splits.raw("train")[: sample_quality.FITTED],
         splits.labels("train", sample_quality.FITTED),
-        splits.raw("test") / np.float32(255),
-        splits.labels("test"),
+        splits.raw("test")[: sample_quality.TESTED],
+        splits.labels("test", sample_quality.TESTED),
         seed=seed,
     )
     return figures
@@ -109,13 +110,16 @@ def write_report(directory, model, splits, config, outcome, figures):
 def draw(directory, model, splits, seed):
     """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
     directory = pathlib.Path(directory)
-    labels = latent_space.cycle_labels(model, _PICTURED)
-    rows = noise.rows(seed, _PICTURED)
-    plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
+    _draw_samples(directory / "samples.png", model, splits, seed)
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
     image_labels = image_labels if model.needs_labels else None
-    reconstructions = np.asarray(model.reconstruct(images, image_labels))
-    plots.reconstructions(directory / "reconstructions.png", images, reconstructions)
+    plots.reconstructions(
+        directory / "reconstructions.png",
+        images,
+        np.asarray(model.reconstruct(images, image_labels)),
+        originals=grey_originals(splits, len(images)),
+        drawn=splits.binarization == "dynamic",
+    )
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
         plots.interpolations(directory / "interpolations.png", paths)
@@ -124,6 +128,26 @@ def draw(directory, model, splits, seed):
     history = runs.read_rows(directory / runs.METRICS)
     if history:
         plots.curves(directory / "curves.png", history)
+
+
+def _draw_samples(path, model, splits, seed):
+    """Draws prior samples: a square of them, or a row for each class of a conditional model."""
+    if not model.needs_labels:
+        plots.image_grid(path, np.asarray(model.generate(noise.rows(seed, _PICTURED))))
+        return
+    classes = min(model.num_classes, _CLASSES)
+    labels = np.repeat(np.arange(classes, dtype=np.int32), _OF_CLASS)
+    images = np.asarray(model.generate(noise.rows(seed, len(labels)), labels))
+    names = splits.label_names or [str(label) for label in range(classes)]
+    rows = images.reshape(classes, _OF_CLASS, *images.shape[1:])
+    plots.samples_by_class(path, rows, names[:classes])
+
+
+def grey_originals(splits, count, split="test"):
+    """Returns the grey images that binary ones are made of, [count, H, W, C]; None for others."""
+    if splits.binarization not in ("dynamic", "threshold"):
+        return None
+    return splits.raw(split)[:count] / np.float32(255)
 
 
 def summary(directory, report):

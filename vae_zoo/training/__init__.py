@@ -3,6 +3,7 @@
 from vae_zoo.training.budget import plan, steps_in
 from vae_zoo.training.checkpoints import is_started
 from vae_zoo.training.progress_bar import Forecast, ProgressBar, ProgressLines
+from vae_zoo.training.samples import Samples
 from vae_zoo.training.session import train
 from vae_zoo.training.settings import PRECISIONS, SCHEDULES, STRATEGIES, Outcome, Settings
 from vae_zoo.training.setup import compile_model, is_chief, make_strategy
@@ -15,6 +16,7 @@ __all__ = [
     "ProgressLines",
     "SCHEDULES",
     "STRATEGIES",
+    "Samples",
     "Settings",
     "compile_model",
     "is_chief",

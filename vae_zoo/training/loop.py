@@ -6,6 +6,7 @@ Keras's own; its own loop fails under several replicas.
 
 import contextlib
 import time
+import types
 
 import keras
 import tensorflow as tf
@@ -84,12 +85,24 @@ class LoopedModel(keras.Model):
             for _ in tf.range(count):
                 strategy.run(replica_step, args=(next(iterator),))
 
+        def run_what_is_left(iterator, count):
+            # A failing `next` would not stop the step counter, which waits for no data.
+            made = tf.constant(0)
+            for _ in tf.range(count):
+                batch = iterator.get_next_as_optional()
+                if not batch.has_value():
+                    break
+                strategy.run(replica_step, args=(batch.get_value(),))
+                made += 1
+            return made
+
         if not self.run_eagerly:
             run_steps = tf.function(run_steps, reduce_retracing=True)
+            run_what_is_left = tf.function(run_what_is_left, reduce_retracing=True)
 
         pace = _Pace(self.pace_seconds)
 
-        def train_function(iterator):
+        def run_endless(iterator):
             left = self._steps_to_run()
             while left and not (self.must_stop and self.must_stop()):
                 count = min(left, pace.steps)
@@ -97,6 +110,18 @@ class LoopedModel(keras.Model):
                     run_steps(iterator, tf.constant(count))
                 self.steps_made += count
                 left -= count
+
+        def train_function(iterator):
+            if isinstance(iterator, types.GeneratorType):  # of train_on_batch; no graph's loop
+                strategy.run(replica_step, args=(next(iterator),))
+                self.steps_made += 1
+            elif self.steps_per_epoch is None and isinstance(iterator, tf.data.Iterator):
+                count = int(run_what_is_left(iterator, tf.constant(self._steps_to_run())))
+                if not count:
+                    raise StopIteration
+                self.steps_made += count
+            else:  # endless
+                run_endless(iterator)
             self.calls_made += 1
             return self.get_metrics_result()
 
