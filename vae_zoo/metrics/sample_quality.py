@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.metrics import diversity, latent_space
 from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
 from vae_zoo.probability import noise
@@ -9,7 +10,6 @@ from vae_zoo.probability import noise
 _SURE = 0.9
 TESTED = 2_000  # held-out images, at most
 _MOST_CLASSES = 100
-_BATCH = 250
 
 
 def completeness(
@@ -36,7 +36,7 @@ def completeness(
         model: a VAE.
         images: training split, uint8, or float in [0, 1], [N, H, W, C].
         labels: int [N], or None.
-        test_images: held-out images.
+        test_images: held-out images, likewise.
         test_labels: their labels.
         num: prior samples; a conditional model draws each class in turn.
         seed: of the samples, of the choice of training images and of the classifier.
@@ -90,10 +90,7 @@ def _why_not(classes, counts):
 
 def _generate(model, count, labels, seed):
     rows = noise.rows(seed, count)
-    batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
-    return np.concatenate(
-        [model.generate(rows[b], None if labels is None else labels[b]) for b in batches]
-    )
+    return memory.in_batches(model.generate, rows, labels, image_shape=model.image_shape)
 
 
 def _reference(classifier, classes, images, labels):
