@@ -21,7 +21,7 @@ def conditional(trained, tiny, tmp_path_factory):
     model = tiny("cvae")
     runs.save_model(model, directory / runs.MODEL)
     config = json.loads((trained / runs.CONFIG).read_text())
-    config["model"] = "cvae"
+    config |= {"model": "cvae", "arguments": model.get_config()}
     runs.write_json(directory / runs.CONFIG, config)
     return directory
 
