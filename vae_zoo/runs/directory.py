@@ -94,7 +94,7 @@ def load_run(directory):
     from vae_zoo import registry
 
     config = read_config(directory)
-    registry.model_class(config["model"])  # registers the class
+    wanted = registry.model_class(config["model"])  # registers the class
     path = pathlib.Path(directory) / MODEL
     if not path.exists():
         raise errors.UserError(
@@ -102,13 +102,20 @@ def load_run(directory):
             f"to go on: {config.get('command', 'python -m vae_zoo.train ...')}"
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise errors.UserError(
             f"{path} cannot be loaded: it is corrupt or of another version "
             f"({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
             "Restore it, or train again with --overwrite."
         ) from error
+    name = config["arguments"].get("name", config["model"])
+    if type(model) is not wanted or model.name != name:
+        raise errors.UserError(
+            f"{path} holds a model {model.name}, and {CONFIG} next to it is of {name}. Expected the file of this run: restore it, or train again with "
+            "--overwrite."
+        )
+    return model
 
 
 def read_report(directory):
