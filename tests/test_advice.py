@@ -42,6 +42,8 @@ def test_overfitting_states_both_values_and_the_best_epoch():
     said = advice.overfitting({}, rows(validated, trained))
     assert "80.00 nats on training images and 112.00 on validation" in said
     assert "best in epoch 3 of 5 (100.00)" in said and "--augment" in said
+    kept = advice.overfitting({"best_epoch": 4}, rows(validated, trained))  # of the objective
+    assert "best in epoch 4 of 5 (104.00)" in kept
     assert advice.overfitting({}, rows(validated, [v + 2 for v in validated])) is None
 
 

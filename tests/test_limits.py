@@ -55,5 +55,5 @@ def test_an_evaluation_that_cannot_be_is_refused(given, words, one_line, trained
 def test_a_file_of_another_model_is_named(trained, tiny, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     tiny("conv_vae").save(run / "model.keras", overwrite=True)
-    with pytest.raises(vae_zoo.UserError, match="holds a model conv_vae, and config.json.* is of vae"):
+    with pytest.raises(vae_zoo.UserError, match="a model conv_vae, and config.json .* is of vae"):
         vae_zoo.load_run(run)

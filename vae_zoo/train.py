@@ -39,7 +39,13 @@ _NUMBERS = {
     "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
-    "max_minutes": (float, None, "stop after so many minutes of training"),
+    "max_minutes": (
+        float,
+        None,
+        "stop after so many minutes of training, within an epoch too: the model is that of the "
+        "best whole epoch, or has the last weights if there is none; the same command with more "
+        "minutes goes on",
+    ),
     "seed": (int, 0, "of weights, data order and noise"),
     "crop": (int, None, "cut this many pixels a side out of the centre first"),
     "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
@@ -116,6 +122,8 @@ def train():
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
+    if _is_done_already():
+        return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
@@ -124,7 +132,6 @@ def train():
         print(f"note: {note}")
 
     from vae_zoo import runs, training
-    from vae_zoo.runs import initial
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
@@ -139,10 +146,37 @@ def train():
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
     )
-    resumed = chief and runs.open_run(
-        directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
-    )
-    if FLAGS.init_from and not resumed:
+    if not chief:
+        training.train(model, splits, directory, settings, strategy=strategy)
+        return
+    with runs.held(directory):
+        _train_in(directory, model, splits, config, settings, strategy)
+
+
+def _is_done_already():
+    """Says what is there, where the command is that of a finished training; returns whether."""
+    from vae_zoo.runs import finished
+
+    directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
+    if FLAGS.overwrite:
+        return False
+    report = finished.report_of_command(directory, sys.argv[1:], FLAGS.max_minutes)
+    if report is not None:
+        print(finished.text(directory, report))
+    return report is not None
+
+
+def _train_in(directory, model, splits, config, settings, strategy):
+    """Trains a model in a directory that no other process writes to; prints what becomes of it."""
+    from vae_zoo import runs, training
+    from vae_zoo.runs import finished, initial
+
+    resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
+    report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+    if report is not None:
+        print(finished.text(directory, report))
+        return
+    if FLAGS.init_from and not (resumed and training.is_started(directory)):
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
@@ -158,8 +192,7 @@ def train():
         callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
-    if chief:
-        _finish(directory, model, splits, config, outcome)
+    _finish(directory, model, splits, config, outcome)
 
 
 def list_models():
@@ -359,11 +392,14 @@ def _strategy():
 def _callbacks(settings, splits, directory):
     from vae_zoo import runs, training
 
-    on_terminal = sys.stderr.isatty()
-    shown = training.ProgressBar(settings, splits.batch_size) if on_terminal else None
-    pictures = training.Samples(directory / runs.TENSORBOARD / "samples", settings)
-    of_one_process = [pictures] if settings.strategy == "one" else []
-    return [shown or training.Forecast(settings), *of_one_process]
+    if sys.stderr.isatty():
+        shown = [training.ProgressBar(settings, splits.batch_size)]
+    else:
+        lines = training.ProgressLines(settings, splits.batch_size)
+        shown = [training.Forecast(settings), lines]
+    if settings.strategy == "one":
+        shown.append(training.Samples(directory / runs.TENSORBOARD / "samples", settings))
+    return shown
 
 
 def _plain_name(name):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vae_zoo.metrics import latent_space
+from vae_zoo.metrics import diversity, latent_space
 from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
 from vae_zoo.probability import noise
 
@@ -28,7 +28,9 @@ def completeness(
     The classifier (see `classifier`) is fitted to at most 10,000 training images. It has one class
     more than the data: images that are none, so that it is sure of no such thing. How sure it is of
     real held-out images comes with the figure (`test_share`), as the value to compare with, and how
-    often it is right on them (`test_accuracy`).
+    often it is right on them (`test_accuracy`). A share above that of real images says that samples
+    are more typical than they are; a few images known by heart reach it too. So read it with
+    `diversity`; see metrics.diversity.
 
     Args:
         model: a VAE.
@@ -42,8 +44,9 @@ def completeness(
 
     Returns:
         {"share": of samples with a class of probability 0.9 or more, "num_samples", "classes_seen":
-        classes among those, "classes", "sure": 0.9, "test_accuracy", "test_share"}, and for a
-        conditional model "label_agreement": the share of samples classified as asked for.
+        classes among those, "classes", "sure": 0.9, "diversity": of the sure samples, None where no
+        class has two of them, "test_accuracy", "test_share"}, and for a conditional model
+        "label_agreement": the share of samples classified as asked for.
         {"reason"} where the labels are of no use.
     """
     if labels is None:
@@ -67,9 +70,12 @@ def completeness(
         "classes": len(classes),
         "sure": _SURE,
     }
+    held_out = test_images is not None and test_labels is not None
+    real = (test_images, test_labels) if held_out else (images, labels)
+    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
-    if test_images is not None and test_labels is not None:
+    if held_out:
         figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
 

@@ -69,7 +69,8 @@ def overfitting(report, rows):
     trained, validated = _training(rows[-1]), _validation(rows[-1])
     if not trained - validated > _GAP * abs(trained):
         return None
-    best = max(rows, key=_validation)
+    kept = [row for row in rows if row["epoch"] == report.get("best_epoch")]
+    best = kept[0] if kept else max(rows, key=_validation)
     since = ""
     if best["epoch"] < rows[-1]["epoch"]:
         since = (
