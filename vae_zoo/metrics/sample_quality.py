@@ -3,7 +3,7 @@
 import numpy as np
 
 from vae_zoo.metrics import diversity, latent_space
-from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
+from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier, shrunk
 from vae_zoo.probability import noise
 
 _SURE = 0.9
@@ -72,7 +72,9 @@ def completeness(
     }
     held_out = test_images is not None and test_labels is not None
     real = (test_images, test_labels) if held_out else (images, labels)
-    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
+    figures["diversity"] = diversity.within_classes(
+        shrunk(samples[sure]), found[sure], shrunk(real[0][:TESTED]), real[1][:TESTED]
+    )
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
     if held_out:
