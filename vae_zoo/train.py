@@ -14,6 +14,7 @@ from vae_zoo import cli, datasets, errors, recipes, registry, sizes
 
 FLAGS = flags.FlagValues()
 _MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
+_LARGE = 50_000_000  # weights
 _LENGTHS = ("epochs", "steps", "minutes")
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 _STRINGS = {
@@ -143,6 +144,7 @@ def train():
     with strategy.scope():
         model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
+    _say_if_large(model)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
     )
@@ -221,19 +223,34 @@ def _finish(directory, model, splits, config, outcome):
     from vae_zoo.runs import report
 
     fresh = runs.save_model(model, directory / runs.MODEL)
+    num_images, num_samples = _report_size(report, fresh, splits, outcome)
     bar = progress.Progress(1, "evaluating")
     figures = report.model_figures(
         fresh,
         splits,
         config,
-        num_images=FLAGS.report_images,
-        num_samples=FLAGS.report_samples,
+        num_images=num_images,
+        num_samples=num_samples,
         progress=bar,
     )
     bar.close()
     report.draw(directory, fresh, splits, FLAGS.seed)
     written = report.write_report(directory, fresh, splits, config, outcome, figures)
     print(report.summary(directory, written))
+
+
+def _report_size(report, model, splits, outcome):
+    """Returns how many test images the report takes, and samples for each: fewer if it is slow."""
+    wished = (FLAGS.report_images, FLAGS.report_samples)
+    if FLAGS["report_images"].present or FLAGS["report_samples"].present:
+        return wished
+    chosen = report.affordable(model, splits, *wished, 60 * outcome.minutes)
+    if chosen != wished:
+        print(
+            "note: the report takes {} test images and {} samples for each, so as to be done in a "
+            "fifth of the training's time; see --report_images and --report_samples".format(*chosen)
+        )
+    return chosen
 
 
 def _required_model():
@@ -334,6 +351,9 @@ def _arguments(spec, splits, wished):
         "seed": FLAGS.seed,
         "dtype": FLAGS.precision,
     }
+    latent_size = registry.latent_size(FLAGS.model, splits.image_shape)
+    if latent_size and FLAGS.dataset.split("/")[0] not in datasets.DATASETS:
+        given["latent_size"] = latent_size
     known = registry.constructor_arguments(cls)
     if "dataset_size" in known:
         given["dataset_size"] = splits.num_train
@@ -346,6 +366,16 @@ def _arguments(spec, splits, wished):
     arguments = {**given, **wished}
     _check_likelihood(splits, arguments["likelihood"])
     return arguments
+
+
+def _say_if_large(model):
+    count = model.count_params()
+    if count > _LARGE:
+        print(
+            f"note: {FLAGS.model} has {count / 1e6:,.0f} million weights for images of "
+            f"{' x '.join(map(str, model.image_shape))}; convolutional models, such as conv_vae, "
+            "have far fewer"
+        )
 
 
 def _num_classes(splits, wished):

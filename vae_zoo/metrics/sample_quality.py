@@ -2,14 +2,14 @@
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.metrics import diversity, latent_space
-from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier, shrunk
+from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
 from vae_zoo.probability import noise
 
 _SURE = 0.9
 TESTED = 2_000  # held-out images, at most
 _MOST_CLASSES = 100
-_BATCH = 250
 
 
 def completeness(
@@ -36,7 +36,7 @@ def completeness(
         model: a VAE.
         images: training split, uint8, or float in [0, 1], [N, H, W, C].
         labels: int [N], or None.
-        test_images: held-out images.
+        test_images: held-out images, likewise.
         test_labels: their labels.
         num: prior samples; a conditional model draws each class in turn.
         seed: of the samples, of the choice of training images and of the classifier.
@@ -72,9 +72,7 @@ def completeness(
     }
     held_out = test_images is not None and test_labels is not None
     real = (test_images, test_labels) if held_out else (images, labels)
-    figures["diversity"] = diversity.within_classes(
-        shrunk(samples[sure]), found[sure], shrunk(real[0][:TESTED]), real[1][:TESTED]
-    )
+    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
     if held_out:
@@ -92,10 +90,7 @@ def _why_not(classes, counts):
 
 def _generate(model, count, labels, seed):
     rows = noise.rows(seed, count)
-    batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
-    return np.concatenate(
-        [model.generate(rows[b], None if labels is None else labels[b]) for b in batches]
-    )
+    return memory.in_batches(model.generate, rows, labels, image_shape=model.image_shape)
 
 
 def _reference(classifier, classes, images, labels):
