@@ -10,9 +10,10 @@ import sys
 
 from absl import flags
 
-from vae_zoo import cli, datasets, errors, recipes, registry
+from vae_zoo import cli, datasets, errors, recipes, registry, sizes
 
 FLAGS = flags.FlagValues()
+_MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
 _LARGE = 50_000_000  # weights
 _LENGTHS = ("epochs", "steps", "minutes")
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
@@ -137,6 +138,7 @@ def train():
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
     arguments = _arguments(spec, splits, wished)
+    sizes.check(FLAGS.model, arguments, wished)
     settings = _training_settings(recipe, splits, arguments, directory)
     arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
@@ -268,10 +270,14 @@ def _check_numbers():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")
+        if given is not None and given > _MOST:
+            raise errors.UserError(f"--{name}={given}: expected at most {_MOST:,}.")
     for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
         given = FLAGS[name].value
-        if given is not None and not 0 < given < float("inf"):
-            raise errors.UserError(f"--{name}={given}: expected a number above 0.")
+        if given is not None and not 0 < given <= _MOST:
+            raise errors.UserError(
+                f"--{name}={given}: expected a number above 0, at most {_MOST:,}."
+            )
     if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
         raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
     if not -(2**31) <= FLAGS.seed < 2**31:
@@ -352,7 +358,7 @@ def _arguments(spec, splits, wished):
     if "dataset_size" in known:
         given["dataset_size"] = splits.num_train
     if cls.needs_labels:
-        given["num_classes"] = _num_classes(splits)
+        given["num_classes"] = _num_classes(splits, wished)
     for name in ("image_shape", "dtype", "seed", "name"):
         if name in wished:
             flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
@@ -372,11 +378,17 @@ def _say_if_large(model):
         )
 
 
-def _num_classes(splits):
+def _num_classes(splits, wished):
     if splits.num_classes is None:
         raise errors.UserError(
             f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
             "set, such as digits or mnist, or a model without labels."
+        )
+    given = wished.get("num_classes", splits.num_classes)
+    if isinstance(given, int) and given < splits.num_classes:
+        raise errors.UserError(
+            f"--set num_classes={given}: {splits.name} has {splits.num_classes} classes. Expected "
+            "at least that, or the argument left out."
         )
     return splits.num_classes
 
