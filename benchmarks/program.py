@@ -33,6 +33,7 @@ flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "small models", flag_values=FLAGS)
 
 MANIFEST, VALUES = "manifest.json", "values.npz"
+_PEERS = ("vae", "conv_vae", "resnet_vae")  # which are trained in PyTorch too
 _MOST_BYTES = 64_000_000  # of the folder
 _SCRIPTS = pathlib.Path(__file__).parent / "device"
 
@@ -102,7 +103,22 @@ def training(model, splits, batch_size, steps):
     rows = tf.TensorSpec([steps, batch_size], tf.int32, name="rows")
     program = lowering.lower(training_steps(model, splits), [rows, *specs])
     figures = {"steps": steps, "flops_per_image": flops.training_flops(model, batch_size)}
-    return program, data, figures
+    return program, data, figures | _network(model)
+
+
+def _network(model):
+    """Returns {"network": sizes} of the plain models that peers.py can build, or nothing."""
+    from vae_zoo import networks
+    from vae_zoo.probability import distributions
+
+    if model.name not in _PEERS or model.likelihood_name != "bernoulli":
+        return {}
+    count = sum(variable.numpy().size for variable in model.trainable_variables)
+    hidden = networks.check_hidden(model.network, model.hidden)
+    sizes = {"hidden": hidden, "blocks": model.blocks, "latent_size": model.latent_size}
+    named = {"network": model.network, "image_shape": model.image_shape}
+    named["log_scale"] = distributions.LOG_SCALE
+    return {"network": {**named, **sizes, "parameters": count}}
 
 
 def training_steps(model, splits):
