@@ -49,7 +49,7 @@ def measure_nats(model, paths, splits, *, num_images=IMAGES, num_samples=SAMPLES
 def _one_layer(model, image, label):
     """Returns whether the model has one stochastic layer; tried with one image."""
     label = None if label is None else label[:1]
-    encoded = model.encode(tf.constant(image), label)
+    encoded = model.features(tf.constant(image), label)
     return len(model.infer(encoded, label, 1, tf.constant([_SEED, 0], tf.int32))) == 1
 
 
@@ -104,7 +104,7 @@ def _parameters_file(model, kind, decode):
 
 def _log_weights(model, decoders, image, label, num_samples):
     """Returns ({format: log-weights [B, K]}, {format: ELBO [B]})."""
-    encoded = model.encode(tf.constant(image), label)
+    encoded = model.features(tf.constant(image), label)
     weights, bounds = {kind: [] for kind in decoders}, {kind: [] for kind in decoders}
     for chunk, start in enumerate(range(0, num_samples, _CHUNK)):
         count = min(_CHUNK, num_samples - start)

@@ -26,7 +26,7 @@ class LinearGaussianVAE(vae_zoo.VAE):
         self.posterior_head = self.build_head(pixels, 2 * self.latent_size)
         self.decoder = self.build_head(self.latent_size, pixels)
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         return self.posterior_head(tf.reshape(image, [tf.shape(image)[0], -1]))
 
     def likelihood(self, z, label=None):

@@ -30,7 +30,7 @@ class Chain(hierarchy.Hierarchy):
     def build_networks(self):
         """Nothing: all of it is known."""
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         return [image[:, 0, 0]]  # [B, 1]
 
     def posterior_of(self, encoded):
@@ -93,7 +93,7 @@ def test_the_bound_of_a_chain_is_below_log_p_and_tightens():
 
 def test_layers_have_noise_of_their_own():
     model = Chain()
-    top, lower = model.infer(model.encode(tf.constant(IMAGES)), None, 1000, SEED)
+    top, lower = model.infer(model.features(tf.constant(IMAGES)), None, 1000, SEED)
     first = (top.z - top.posterior.mean()) / top.posterior.stddev()
     second = (lower.z - lower.posterior.mean()) / lower.posterior.stddev()
     flat = np.stack([np.ravel(first), np.ravel(second)])

@@ -31,7 +31,7 @@ def build(linear_gaussian):
 
 def gradients(model, images, sources=(), num_samples=8):
     """Returns the gradients of the summed loss in what the encoder gives, and in `sources`."""
-    encoded = model.encode(tf.constant(images))
+    encoded = model.features(tf.constant(images))
     with tf.GradientTape() as tape:
         tape.watch(encoded)
         terms = model.terms(
@@ -70,7 +70,7 @@ def test_dreg_is_the_formula_of_the_paper(build, linear_gaussian, beta):
     """Its share squared; with the rate weighed by b, share * (1 - b + b * share)."""
     _, images = linear_gaussian
     model = build(estimator="dreg", beta=beta)
-    encoded = model.encode(tf.constant(images))
+    encoded = model.features(tf.constant(images))
     normals = noise.standard_normal(SEED, 8, len(images), [model.latent_size])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(encoded)
@@ -116,7 +116,7 @@ def test_the_gates_scale_does_not_depend_on_the_losss(build, linear_gaussian):
     """A mean over the batch, replicas or loss scaling multiply every gradient alike."""
     _, images = linear_gaussian
     model = build(estimator="dreg")
-    encoded = model.encode(tf.constant(images))
+    encoded = model.features(tf.constant(images))
     with tf.GradientTape() as tape:
         tape.watch(encoded)
         terms = model.terms(

@@ -85,7 +85,7 @@ def test_vamp_density_is_the_mixture_of_posteriors(tiny, batch):
     each = [model.posterior(tf.constant(image[None])).log_prob(z) for image in pixels]
     direct = np.logaddexp.reduce(np.stack(each), axis=0) - np.log(len(pixels))
     np.testing.assert_allclose(model.prior().log_prob(z), direct, rtol=1e-4)
-    latent = model.infer(model.encode(batch["image"]), None, 3, (0, 1))[0]
+    latent = model.infer(model.features(batch["image"]), None, 3, (0, 1))[0]
     wished = latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
     for analytic in (True, False):  # there is no closed form
         np.testing.assert_array_equal(model.rate(latent, analytic), wished)

@@ -295,5 +295,5 @@ def test_wrong_inputs_are_refused(tiny, batch):
     model = tiny("vae")
     with pytest.raises(vae_zoo.UserError, match="Expected images of shape"):
         model.terms({"image": batch["image"][:, :20]}, seed=SEED)
-    with pytest.raises(vae_zoo.UserError, match="Wrap images"):
-        model.terms(batch["image"], seed=SEED)
+    with pytest.raises(vae_zoo.UserError, match="got the names"):
+        model.terms({"images": batch["image"]}, seed=SEED)

@@ -59,7 +59,7 @@ def hierarchy(model, x, normals):
 @pytest.mark.parametrize("timesteps", [1, 3, 20])
 def test_an_ordinary_hierarchy_of_t_layers_has_the_same_rates(timesteps, tiny, coins):
     model = disturb(tiny("vdm", timesteps=timesteps))
-    x = model.encode(coins["image"][:8])
+    x = model.features(coins["image"][:8])
     normals = noise.standard_normal(SEED, 1, 8, model.image_shape, vdm._LAYER)
     ordinary = super(vdm.VDM, model).rate
     expected = [ordinary(latent) for latent in hierarchy(model, x, normals)]

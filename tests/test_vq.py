@@ -18,7 +18,7 @@ SEED = (0, 3)
 def test_gradient_goes_straight_through_the_choice(tiny, batch):
     model = tiny("vq_vae", commitment=0.0)
     image = tf.constant(batch["image"])
-    encoded = model.encode(image)
+    encoded = model.features(image)
     vectors = model.choose(encoded).vectors
 
     def distortion(vectors):

@@ -53,18 +53,18 @@ def labels(label, count, model_class):
         count: how many classes there are.
         model_class: for the message.
     """
-    wished = f"Expected one whole number from 0 to {count - 1} for each image"
+    wished = f"one whole number from 0 to {count - 1} for each image"
     if label is None:
         raise errors.UserError(
-            f"{model_class.__name__} is conditional and got no label. {wished}: labelled data, "
-            "or --label."
+            f"{model_class.__name__} is conditional and got no label. Expected label=[...], "
+            f"{wished}; for fit, y=labels or data of (images, labels)."
         )
     value = tf.get_static_value(label) if tf.is_tensor(label) else np.asarray(label)
     if value is None:  # known only when the graph runs
         return
     whole = value.ndim == 1 and np.issubdtype(value.dtype, np.integer)
     if not whole or np.any((value < 0) | (value >= count)):
-        raise errors.UserError(f"label={value.tolist()!r:.60}: {wished[0].lower()}{wished[1:]}.")
+        raise errors.UserError(f"label={value.tolist()!r:.60}: expected {wished}.")
 
 
 def seed(value):
@@ -103,6 +103,10 @@ def num_classes(count, model_class):
 
 def image_shape(shape):
     """Returns (height, width, channels) as whole numbers, or raises a UserError."""
+    if not isinstance(shape, (tuple, list, tf.TensorShape)):
+        raise errors.UserError(
+            f"image_shape={shape!r}: expected (height, width, channels), such as (28, 28, 1)."
+        )
     valid = len(shape) == 3 and all(int(n) == n and n > 0 for n in shape) and shape[-1] in (1, 3)
     if not valid:
         raise errors.UserError(

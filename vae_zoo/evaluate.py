@@ -37,6 +37,11 @@ def evaluate():
     model = runs.load_run(directory)
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
     images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
+    if model.needs_labels and labels is None:
+        raise errors.UserError(
+            f"--dataset={FLAGS.dataset}: {model.name} needs labels, and it has none. Expected a "
+            "labelled data set."
+        )
     seconds = likelihood.estimate_seconds(model, images, labels, num_samples=FLAGS.num_samples)
     samples = likelihood.samples_of_use(model, FLAGS.num_samples)
     print(
@@ -66,8 +71,8 @@ def evaluate():
         "versions": runs.versions(),
     }
     output = pathlib.Path(FLAGS.output or place / "evaluation.json")
+    print("\n".join(report.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
-    print(report.likelihood_line(figures))
     print(f"written to {output}")
 
 

@@ -13,6 +13,7 @@ from absl import flags
 from vae_zoo import cli, datasets, errors, recipes, registry
 
 FLAGS = flags.FlagValues()
+_LARGE = 50_000_000  # weights
 _LENGTHS = ("epochs", "steps", "minutes")
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 _STRINGS = {
@@ -38,7 +39,13 @@ _NUMBERS = {
     "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
-    "max_minutes": (float, None, "stop after so many minutes of training"),
+    "max_minutes": (
+        float,
+        None,
+        "stop after so many minutes of training, within an epoch too: the model is that of the "
+        "best whole epoch, or has the last weights if there is none; the same command with more "
+        "minutes goes on",
+    ),
     "seed": (int, 0, "of weights, data order and noise"),
     "crop": (int, None, "cut this many pixels a side out of the centre first"),
     "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
@@ -115,6 +122,8 @@ def train():
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
+    if _is_done_already():
+        return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
@@ -123,7 +132,6 @@ def train():
         print(f"note: {note}")
 
     from vae_zoo import runs, training
-    from vae_zoo.runs import initial
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
@@ -134,13 +142,41 @@ def train():
     with strategy.scope():
         model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
+    _say_if_large(model)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
     )
-    resumed = chief and runs.open_run(
-        directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
-    )
-    if FLAGS.init_from and not resumed:
+    if not chief:
+        training.train(model, splits, directory, settings, strategy=strategy)
+        return
+    with runs.held(directory):
+        _train_in(directory, model, splits, config, settings, strategy)
+
+
+def _is_done_already():
+    """Says what is there, where the command is that of a finished training; returns whether."""
+    from vae_zoo.runs import finished
+
+    directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
+    if FLAGS.overwrite:
+        return False
+    report = finished.report_of_command(directory, sys.argv[1:], FLAGS.max_minutes)
+    if report is not None:
+        print(finished.text(directory, report))
+    return report is not None
+
+
+def _train_in(directory, model, splits, config, settings, strategy):
+    """Trains a model in a directory that no other process writes to; prints what becomes of it."""
+    from vae_zoo import runs, training
+    from vae_zoo.runs import finished, initial
+
+    resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
+    report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+    if report is not None:
+        print(finished.text(directory, report))
+        return
+    if FLAGS.init_from and not (resumed and training.is_started(directory)):
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
@@ -153,11 +189,10 @@ def train():
         splits,
         directory,
         settings,
-        callbacks=_callbacks(settings, splits),
+        callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
-    if chief:
-        _finish(directory, model, splits, config, outcome)
+    _finish(directory, model, splits, config, outcome)
 
 
 def list_models():
@@ -186,19 +221,34 @@ def _finish(directory, model, splits, config, outcome):
     from vae_zoo.runs import report
 
     fresh = runs.save_model(model, directory / runs.MODEL)
+    num_images, num_samples = _report_size(report, fresh, splits, outcome)
     bar = progress.Progress(1, "evaluating")
     figures = report.model_figures(
         fresh,
         splits,
         config,
-        num_images=FLAGS.report_images,
-        num_samples=FLAGS.report_samples,
+        num_images=num_images,
+        num_samples=num_samples,
         progress=bar,
     )
     bar.close()
     report.draw(directory, fresh, splits, FLAGS.seed)
     written = report.write_report(directory, fresh, splits, config, outcome, figures)
     print(report.summary(directory, written))
+
+
+def _report_size(report, model, splits, outcome):
+    """Returns how many test images the report takes, and samples for each: fewer if it is slow."""
+    wished = (FLAGS.report_images, FLAGS.report_samples)
+    if FLAGS["report_images"].present or FLAGS["report_samples"].present:
+        return wished
+    chosen = report.affordable(model, splits, *wished, 60 * outcome.minutes)
+    if chosen != wished:
+        print(
+            "note: the report takes {} test images and {} samples for each, so as to be done in a "
+            "fifth of the training's time; see --report_images and --report_samples".format(*chosen)
+        )
+    return chosen
 
 
 def _required_model():
@@ -295,6 +345,9 @@ def _arguments(spec, splits, wished):
         "seed": FLAGS.seed,
         "dtype": FLAGS.precision,
     }
+    latent_size = registry.latent_size(FLAGS.model, splits.image_shape)
+    if latent_size and FLAGS.dataset.split("/")[0] not in datasets.DATASETS:
+        given["latent_size"] = latent_size
     known = registry.constructor_arguments(cls)
     if "dataset_size" in known:
         given["dataset_size"] = splits.num_train
@@ -307,6 +360,16 @@ def _arguments(spec, splits, wished):
     arguments = {**given, **wished}
     _check_likelihood(splits, arguments["likelihood"])
     return arguments
+
+
+def _say_if_large(model):
+    count = model.count_params()
+    if count > _LARGE:
+        print(
+            f"note: {FLAGS.model} has {count / 1e6:,.0f} million weights for images of "
+            f"{' x '.join(map(str, model.image_shape))}; convolutional models, such as conv_vae, "
+            "have far fewer"
+        )
 
 
 def _num_classes(splits):
@@ -344,12 +407,17 @@ def _strategy():
     return training.make_strategy(FLAGS.strategy)
 
 
-def _callbacks(settings, splits):
-    from vae_zoo import training
+def _callbacks(settings, splits, directory):
+    from vae_zoo import runs, training
 
     if sys.stderr.isatty():
-        return [training.ProgressBar(settings, splits.batch_size)]
-    return [training.Forecast(settings)]
+        shown = [training.ProgressBar(settings, splits.batch_size)]
+    else:
+        lines = training.ProgressLines(settings, splits.batch_size)
+        shown = [training.Forecast(settings), lines]
+    if settings.strategy == "one":
+        shown.append(training.Samples(directory / runs.TENSORBOARD / "samples", settings))
+    return shown
 
 
 def _plain_name(name):

@@ -13,18 +13,18 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import checks, networks, replicas
-from vae_zoo.base import CheckedInputs, ForUsers, Stacks
+from vae_zoo import checks, errors, networks, replicas
+from vae_zoo.base import ForUsers, KerasModel, Stacks
 from vae_zoo.errors import at_least
 from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
 from vae_zoo.probability.elbo import ElboTerms, Latent, log_weights
-from vae_zoo.training.loop import FiniteMean, LoopedModel
+from vae_zoo.training.loop import FiniteMean
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
+class VAE(ForUsers, Stacks, KerasModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
@@ -72,10 +72,7 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls, *args, **kwargs)
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
-        arguments = dict(list(bound.arguments.items())[1:])
-        extra = arguments.pop("kwargs", {})
-        object.__setattr__(instance, "_arguments", {**arguments, **extra})
+        object.__setattr__(instance, "_arguments", _named_arguments(cls, args, kwargs))
         return instance
 
     def __init_subclass__(cls, **kwargs):
@@ -141,13 +138,13 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
         )
         self.decoder = self.build_decoder(self.latent_size)
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         """Returns what `infer` needs of the image: a nest of tensors [B, ...], one pass up."""
         del label
         return self.posterior_head(self.encoder(self.centred(image)))
 
     def posterior_of(self, encoded):
-        """Returns q(z | x), batch [B], from `encode`'s result."""
+        """Returns q(z | x), batch [B], from `features`'s result."""
         return self.posterior_part.distribution(encoded)
 
     def prior(self, label=None):
@@ -180,7 +177,7 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
                 at the samples, which importance weighting needs.
         """
         if analytic and self.analytic_kl:
-            return tfd.kl_divergence(latent.posterior, latent.prior)
+            return self._kl_divergence(latent)
         return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
 
     def penalty(self, latents, seed):
@@ -216,7 +213,7 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
 
     def posterior(self, image, label=None):
         """Returns q(z | x) for images [B, H, W, C], a distribution of batch [B], event [D]."""
-        return self.posterior_of(self.encode(image, self.check_label(label)))
+        return self.posterior_of(self.features(image, self.check_label(label)))
 
     def fixed_prior(self, constant=False):
         """Returns a context that computes the prior once, for many batches of unchanged weights.
@@ -234,12 +231,12 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
             num_samples: K, samples of z for each image.
             analytic: KL(q || p) in closed form; False: at the samples (importance weighting).
             seed: int32 [2], a key for the batch; or int32 [B, 2], a key for each image.
-            encoded: `encode`'s result, where it is at hand.
+            encoded: `features`'s result, where it is at hand.
             kl_weight: warm-up's factor of the rate, in the loss alone.
         """
         image, label = self.check_inputs(inputs)
         if encoded is None:
-            encoded = self.encode(image, label)
+            encoded = self.features(image, label)
         latents = self.infer(encoded, label, num_samples, seed)
         log_likelihood = self.log_likelihood(image, latents, label)  # [K, B]
         rates = [self.rate(latent, analytic) for latent in latents]
@@ -288,20 +285,16 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
         return terms.log_likelihood - rate - terms.penalty
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        del x, y, sample_weight, training
-        bound = log_weights(y_pred)
-        self.trackers["elbo"].update_state(bound)
-        self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1))
-        self.trackers["distortion"].update_state(-y_pred.log_likelihood)
+        del x, y, training
+        rows = None if sample_weight is None else tf.reshape(sample_weight, [-1, 1])  # [B, 1]
+        self.trackers["elbo"].update_state(log_weights(y_pred), rows)
+        self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1), rows)
+        self.trackers["distortion"].update_state(-y_pred.log_likelihood, rows)
         if self.has_penalty:
-            self.trackers["penalty"].update_state(y_pred.penalty)
+            self.trackers["penalty"].update_state(y_pred.penalty, rows)
         # Gradients are summed over the replicas.
-        return tf.reduce_mean(y_pred.loss) / self.distribute_strategy.num_replicas_in_sync
-
-    def compile(self, optimizer="adam", **kwargs):
-        """Configures training; see keras.Model.compile. The loss is the model's own objective."""
-        super().compile(optimizer=optimizer, **kwargs)
-        self._loss_tracker = FiniteMean("loss")
+        loss = _weighted_mean(y_pred.loss, sample_weight)
+        return loss / self.distribute_strategy.num_replicas_in_sync
 
     @property
     def optimizers(self):
@@ -313,15 +306,47 @@ class VAE(ForUsers, Stacks, CheckedInputs, LoopedModel):
         trackers = list(self.trackers.values())
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
-    def get_compile_config(self):
-        """Nothing: a loaded model is compiled anew; what training needs is in its checkpoint."""
-        return None
-
     def get_config(self):
         return {**self._arguments, "dtype": self.dtype_policy.name, "name": self.name}
 
+    def _kl_divergence(self, latent):
+        try:
+            return tfd.kl_divergence(latent.posterior, latent.prior)
+        except NotImplementedError:
+            raise errors.UserError(
+                f"{type(self).__name__}: there is no closed form of KL(q || p) for a posterior "
+                f"{latent.posterior.name} and a prior {latent.prior.name}. Set "
+                "`analytic_kl = False` in the class, for the rate of samples."
+            ) from None
+
     def _step(self):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
+
+
+def _named_arguments(cls, args, kwargs):
+    """Returns {name: value} of a constructor's arguments; those of *args by the names of a base."""
+    constructors = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
+    named = {}
+    for constructor in constructors:
+        parameters = inspect.signature(constructor).parameters.values()
+        bound = inspect.signature(constructor).bind_partial(None, *args, **kwargs)
+        kinds = {parameter.kind: parameter.name for parameter in parameters}
+        given = dict(list(bound.arguments.items())[1:])
+        args = given.pop(kinds.get(inspect.Parameter.VAR_POSITIONAL), ())
+        kwargs = given.pop(kinds.get(inspect.Parameter.VAR_KEYWORD), {})
+        named |= given
+        if not args:
+            break
+    return {**named, **kwargs}
+
+
+def _weighted_mean(values, weight):
+    """Returns the mean of values [B], weighted by `weight` [B] over the batches of all replicas."""
+    if weight is None:
+        return tf.reduce_mean(values)
+    weight = tf.cast(tf.reshape(weight, [-1]), values.dtype)
+    whole = replicas.mean(tf.reduce_mean(weight))
+    return tf.math.divide_no_nan(tf.reduce_mean(weight * values), whole)
 
 
 def _batch_major(value, like):

@@ -1,7 +1,7 @@
-"""What VAE inherits: what users call, the stacks that models build of, the checks of inputs."""
+"""What VAE inherits: Keras's methods, what users call, the stacks that models build of."""
 
-from vae_zoo.base.inputs import CheckedInputs
+from vae_zoo.base.keras_model import KerasModel
 from vae_zoo.base.stacks import Stacks
 from vae_zoo.base.users import ForUsers
 
-__all__ = ["CheckedInputs", "ForUsers", "Stacks"]
+__all__ = ["ForUsers", "KerasModel", "Stacks"]

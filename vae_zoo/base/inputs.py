@@ -1,31 +1,98 @@
-"""The inputs of a model, checked: what was expected, what came, the remedy."""
+"""The inputs of a model, read and checked: what was expected, what came, the remedy."""
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from vae_zoo import checks, errors
 
+# In the message of an assertion in a tf.data pipeline, by which `fit` knows it again.
+OUT_OF_RANGE = "images outside of the pixel range"
 
-class CheckedInputs:
-    """Checks of images, labels and latents against a model."""
+
+class ReadInputs:
+    """Reads images, labels and latents for a model, and refuses what is none.
+
+    Attributes:
+        pixel_range: the lowest and the highest pixel that `fit`, `evaluate` and `predict` take;
+            None where a model's own likelihood takes any number.
+    """
+
+    pixel_range = (0.0, 1.0)
 
     def check_inputs(self, inputs):
-        """Returns (image, label) of an input dict.
+        """Returns (image float32 [B, H, W, C], label) of inputs.
+
+        Args:
+            inputs: {"image": [B, H, W, C], "label": [B]}, or the images alone. Images of one
+                channel may be [B, H, W]; uint8 images are divided by 255.
 
         Raises:
             UserError: for images of another shape, or a missing label.
         """
-        if not isinstance(inputs, dict) or "image" not in inputs:
+        if not isinstance(inputs, dict):
+            inputs = {"image": inputs}
+        if "image" not in inputs:
             raise errors.UserError(
-                'Expected inputs {"image": [B, H, W, C], "label": [B]}, '
-                f"got {type(inputs).__name__}. Wrap images as {{'image': images}}."
+                f"Expected inputs {{'image': images, 'label': labels}}, got the names "
+                f"{sorted(inputs)!r:.60}."
             )
-        image = tf.cast(inputs["image"], tf.float32)
-        if tuple(image.shape[1:]) != self.image_shape:
-            raise errors.UserError(
-                f"Expected images of shape [B, {', '.join(map(str, self.image_shape))}], got "
-                f"{tuple(image.shape)}. Resize them, or create the model with that image_shape."
-            )
-        return image, self.check_label(inputs.get("label"))
+        image = self.check_shape(inputs["image"])
+        is_bytes = image.dtype == tf.uint8
+        image = tf.cast(image, tf.float32)
+        image = image / 255.0 if is_bytes else image
+        label = inputs.get("label") if self.needs_labels else None
+        return image, self.check_label(label)
+
+    def check_shape(self, image):
+        """Returns images as a tensor [B, H, W, C]; a UserError for images of another shape."""
+        image = tf.convert_to_tensor(image)
+        if image.shape.rank is None:  # known only when the graph runs
+            return tf.ensure_shape(image, [None, *self.image_shape])
+        image = self.with_channel(image)
+        if tuple(image.shape[1:]) == self.image_shape:
+            return image
+        if tuple(image.shape) == self.image_shape:
+            remedy = "Give a batch: image[None], or data.batch(128)"
+        else:
+            remedy = "Resize them, or create the model with that image_shape"
+        raise errors.UserError(
+            f"Expected images of shape [B, {', '.join(map(str, self.image_shape))}], got "
+            f"{tuple(image.shape)}. {remedy}."
+        )
+
+    def with_channel(self, image):
+        """Returns grey images [B, H, W], arrays or tensors, as [B, H, W, 1]; others as they are."""
+        grey = self.image_shape[-1] == 1 and tuple(image.shape[1:]) == self.image_shape[:2]
+        return image[..., np.newaxis] if grey else image
+
+    def check_range(self, image):
+        """Raises a UserError for pixels outside of the model's range, NaN included.
+
+        Args:
+            image: an array or an eager tensor; uint8 is always in range.
+        """
+        image = np.asarray(image)
+        if image.dtype == np.uint8 or image.size == 0 or self.pixel_range is None:
+            return
+        low, high = float(image.min()), float(image.max())
+        if not (self.pixel_range[0] <= low and high <= self.pixel_range[1]):
+            raise self.out_of_range(low, high)
+
+    def out_of_range(self, low, high):
+        """Returns the UserError for images from `low` to `high`."""
+        if not np.isfinite([low, high]).all():
+            remedy = "Leave out what is not finite"
+        elif low >= 0 and high <= 255:
+            remedy = "Divide them by 255, or give them as uint8"
+        elif low >= -1 and high <= 1:
+            remedy = "Give (images + 1) / 2"
+        else:
+            remedy = "Scale them, or give them as uint8"
+        wanted = " to ".join(f"{bound:g}" for bound in self.pixel_range)
+        return errors.UserError(
+            f"Images with values from {low:g} to {high:g}: expected {wanted}. {remedy}."
+        )
 
     def check_decodes_z(self, what):
         """Raises a UserError for a model that no one z decodes to an image of."""
@@ -44,3 +111,74 @@ class CheckedInputs:
         if self.needs_labels:
             checks.labels(label, self.num_classes, type(self))
         return label if self.needs_labels else None
+
+    # What Keras's fit, evaluate and predict are given.
+
+    def inputs_of(self, x, y=None):
+        """Returns {"image", "label"} of a batch, or of whole arrays, checked.
+
+        Args:
+            x: images, or a dict of them.
+            y: labels [N] or [N, 1]; or images, as an autoencoder is taught by, which are left out.
+
+        Raises:
+            UserError: for images of another shape or range, or labels that are no classes.
+        """
+        inputs = dict(x) if isinstance(x, dict) else {"image": x}
+        if "image" in inputs:
+            image = inputs["image"]
+            if not tf.is_tensor(image):
+                image = np.asarray(image)
+            if len(image.shape):
+                inputs["image"] = image = self.with_channel(image)
+            self.check_shape(image[:1] if len(image.shape) > 1 else image)
+        label = inputs.pop("label", None)
+        label = _label_of(y, self.num_classes) if label is None else label
+        if self.needs_labels:
+            self.check_label(label)
+            inputs["label"] = label
+        elif label is not None and isinstance(x, dict):
+            inputs["label"] = label
+        if "image" not in inputs:
+            self.check_inputs(inputs)
+        if not tf.is_tensor(image) or hasattr(image, "numpy"):
+            self.check_range(image)
+        return inputs
+
+    def batch_of(self, element):
+        """Returns a batch as `train_step` takes it: inputs, or (inputs, weight, weight).
+
+        Args:
+            element: images, a dict, or a tuple (x,), (x, y) or (x, y, sample_weight).
+        """
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(element)
+        inputs = self.inputs_of(x, y)
+        # Keras wants a y wherever there is a weight; no model reads it.
+        return inputs if weight is None else (inputs, weight, weight)
+
+    @tf.autograph.experimental.do_not_convert  # an error stays the error that it is
+    def graph_batch_of(self, *element):
+        """Returns `batch_of` in a tf.data pipeline; the range is asserted at each batch."""
+        batch = self.batch_of(element[0] if len(element) == 1 else element)
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        image = inputs["image"]
+        if image.dtype == tf.uint8 or self.pixel_range is None:
+            return batch
+        low, high = tf.reduce_min(image), tf.reduce_max(image)
+        bounds = [tf.cast(bound, image.dtype) for bound in self.pixel_range]
+        inside = (low >= bounds[0]) & (high <= bounds[1])
+        with tf.control_dependencies([tf.debugging.Assert(inside, [OUT_OF_RANGE, low, high])]):
+            inputs["image"] = tf.identity(image)
+        return batch
+
+
+def _label_of(y, num_classes):
+    """Returns the labels [N] that `y` is: [N], [N, 1] or one-hot; or None where it is images."""
+    if y is None:
+        return None
+    y = y if tf.is_tensor(y) else np.asarray(y)
+    if len(y.shape) == 2 and y.shape[-1] == 1:
+        y = y[:, 0]
+    elif len(y.shape) == 2 and y.shape[-1] == num_classes:
+        y = tf.argmax(y, axis=-1, output_type=tf.int32)
+    return y if len(y.shape) == 1 else None

@@ -11,18 +11,19 @@ class Stacks:
 
     def build_encoder(self, image_shape=None):
         """Returns the model's encoder stack, image [B, H, W, C] -> features [B, F]."""
-        return networks.build_encoder(
+        encoder = networks.build_encoder(
             self.network,
             image_shape or self.image_shape,
             self.hidden,
             self.blocks,
             self.dtype_policy,
         )
+        return _with_input(encoder)
 
     def build_decoder(self, inputs):
         """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
         outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
-        return networks.build_decoder(
+        decoder = networks.build_decoder(
             self.network,
             inputs,
             self.image_shape,
@@ -31,6 +32,7 @@ class Stacks:
             self.blocks,
             self.dtype_policy,
         )
+        return _with_input(decoder)
 
     def build_head(self, inputs, outputs):
         """Returns a built linear layer, [N, inputs] -> [N, outputs]."""
@@ -47,3 +49,9 @@ class Stacks:
     def centred(self, image):
         """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""
         return image if self.likelihood_name == "bernoulli" else 2.0 * image - 1.0
+
+
+def _with_input(stack):
+    """Returns a stack after a symbolic call, for keras.Model(stack.input, stack.output)."""
+    stack(keras.Input(stack.input_shape[1:]))
+    return stack

@@ -61,7 +61,7 @@ class Encoder:
 
     def _codes(self, image, key, label):
         del key
-        return tf.cast(self._model.choose(self._model.encode(image, label)).codes, tf.float32)
+        return tf.cast(self._model.choose(self._model.features(image, label)).codes, tf.float32)
 
     def _moments(self, image, key, label):
         model = self._model

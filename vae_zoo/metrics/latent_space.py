@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_zoo import memory
 from vae_zoo.probability import noise
 
 tfd = tfp.distributions
@@ -13,6 +14,7 @@ tfd = tfp.distributions
 ACTIVE_THRESHOLD = 0.01
 _BATCH = 250  # images decoded at once
 _ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
+_LEAST_CHANGE = 1 / 255  # of some pixel on a path: one of 256 grey levels
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
 _UNSEEN_STEP = -(2**30)  # of the noise key: neither training nor the importance samples reach it
 
@@ -53,8 +55,9 @@ def statistics(model, images, labels=None, *, seed=0):
     if model.is_bound:
         return LatentStatistics(None, None, None, None)
     halves, rates = [], []
-    for start in range(0, len(images), _ENCODED):
-        stop = min(start + _ENCODED, len(images))
+    size = memory.images_at_once(model.image_shape, _ENCODED)
+    for start in range(0, len(images), size):
+        stop = min(start + size, len(images))
         image = tf.convert_to_tensor(images[start:stop], tf.float32)
         label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
         key = tf.constant([seed, _UNSEEN_STEP - start], tf.int32)
@@ -69,7 +72,7 @@ def statistics(model, images, labels=None, *, seed=0):
 
 def _infer(model, image, label, key):
     image, label = model.check_inputs({"image": image, "label": label})
-    return model.infer(model.encode(image, label), label, _SAMPLES, key)
+    return model.infer(model.features(image, label), label, _SAMPLES, key)
 
 
 def _mean_halves(latent):
@@ -172,6 +175,8 @@ def continuity(model, *, seed=0, count=64, steps=16):
     of a step is ||x' - x|| / ||z' - z||: the L2 norm of the difference of the two decoded images
     (pixels in [0, 1]) over the length of the step. The smaller the 95th percentile beside the
     median, the fewer jumps the latent space has. A conditional model keeps the label on a path.
+    Where no pixel changes by a grey level on any path, there is nothing to be continuous: the
+    figure is undefined, not perfect.
 
     Args:
         model: a VAE.
@@ -180,13 +185,18 @@ def continuity(model, *, seed=0, count=64, steps=16):
         steps: steps on each.
 
     Returns:
-        {"median", "p95", "num_paths", "num_steps"}; {"reason"} for a model without such paths.
+        {"median", "p95", "num_paths", "num_steps"}; "median" and "p95" are None, with a "reason",
+        where the images do not change; {"reason"} alone for a model without such paths.
     """
     if not model.decodes_z:
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
-    ratio, _ = path_changes(model, seed=seed, count=count, steps=steps)
+    counts = {"num_paths": count, "num_steps": steps}
+    ratio, images = path_changes(model, seed=seed, count=count, steps=steps)
+    if np.ptp(images, axis=1).max() < _LEAST_CHANGE:
+        reason = "undefined: the images do not change"
+        return {"median": None, "p95": None, "reason": reason, **counts}
     median, high = np.percentile(ratio, (50, 95)).tolist()
-    return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
+    return {"median": median, "p95": high, **counts}
 
 
 def path_changes(model, *, seed=0, count=64, steps=16):
@@ -203,7 +213,10 @@ def path_changes(model, *, seed=0, count=64, steps=16):
     labels = cycle_labels(model, count)
     paths = _paths(model, seed, labels, count, steps + 1)
     images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
-    change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
+    # Path by path: all differences at once would take as much memory as the images.
+    change = np.stack(
+        [np.linalg.norm(np.diff(path, axis=0).reshape(steps, -1), axis=-1) for path in images]
+    )
     return change / np.linalg.norm(np.diff(paths, axis=1), axis=-1), images
 
 
@@ -227,10 +240,7 @@ def _paths(model, seed, labels, count, steps):
 def _decode(model, z, labels):
     """Returns the images of z [M, n, D], decoded in batches: [M, n, H, W, C]."""
     flat = z.reshape(-1, z.shape[-1]).astype(np.float32)
-    images = [
-        np.asarray(
-            model.decode(flat[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
-        )
-        for i in range(0, len(flat), _BATCH)
-    ]
-    return np.concatenate(images).reshape(*z.shape[:-1], *model.image_shape)
+    images = memory.in_batches(
+        model.decode, flat, labels, image_shape=model.image_shape, most=_BATCH
+    )
+    return images.reshape(*z.shape[:-1], *model.image_shape)

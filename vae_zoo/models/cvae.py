@@ -38,7 +38,7 @@ class CVAE(VAE):
         )
         self.decoder = self.build_decoder(self.latent_size + self.num_classes)
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         image = self.centred(image)
         channel = tf.reshape(self.label_channel(label), [-1, *self.image_shape[:2], 1])
         both = tf.concat([image, tf.cast(channel, image.dtype)], axis=-1)

@@ -19,7 +19,7 @@ class Hierarchy(VAE):
     """A VAE of several stochastic layers; the base class of hvae and ladder_vae.
 
     A subclass says the shapes of the layers, and for each layer below the top the two conditional
-    distributions; see the hooks. `encode` returns a list, the top posterior's parameters first.
+    distributions; see the hooks. `features` returns a list, the top posterior's parameters first.
     """
 
     # What a hierarchy says.
@@ -66,7 +66,7 @@ class Hierarchy(VAE):
         Args:
             top: the top layer's Latent; z [..., D].
             normals: a function (layer, event shape) -> noise, broadcastable with [..., *event].
-            encoded: `encode`'s result; None draws each layer from its prior.
+            encoded: `features`'s result; None draws each layer from its prior.
         """
         features = self.join(0, top.z)
         latents = [top._replace(features=features)]
@@ -90,7 +90,7 @@ class Hierarchy(VAE):
         return self._likelihood_below(Latent(None, None, z), _no_noise)
 
     def reconstruct(self, image, label=None):
-        encoded = self.encode(image, label)
+        encoded = self.features(*self.check_inputs({"image": image, "label": label}))
         posterior = self.posterior_of(encoded)
         top = Latent(posterior, None, distributions.centre(posterior))
         return self._likelihood_below(top, _no_noise, encoded).mean()
@@ -103,6 +103,7 @@ class Hierarchy(VAE):
             label: not used.
             temperature: factor of the noise of every layer; 1 is the model.
         """
+        seed, label = self.draw_arguments(seed, label)
         z = self.sample_prior(seed, label, temperature)
 
         def normals(layer, shape):

@@ -45,7 +45,7 @@ class HVAE(Hierarchy):
         self.posterior_head = self._stack(features + self.latent_size, 2 * self.lower_size)
         self.decoder = self.build_decoder(self.latent_size + self.lower_size)
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         del label
         features = self.encoder(self.centred(image))
         return [self.top_head(features), features]

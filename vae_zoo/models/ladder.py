@@ -96,7 +96,7 @@ class LadderVAE(Hierarchy):
         last = self.scales[-1]
         self.decoder = self._stack(self.maps[last], self._down(last, 0) + self._paint(picture))
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         del label
         features, seen = self.centred(image), []
         for stage in self.way_up:

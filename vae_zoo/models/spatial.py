@@ -67,7 +67,7 @@ class SpatialVAE(VAE):
             shape, self.latent_channels, hidden, blocks, policy, outputs, self.halvings
         )
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         """Returns all means and then all unbounded log-scales, [B, 2 * D]."""
         del label
         parts = tf.split(self.encoder(self.centred(image)), 2, axis=-1)  # [B, h, w, c] each

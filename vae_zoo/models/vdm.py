@@ -109,7 +109,7 @@ class VDM(VAE):
             self.dtype_policy,
         )
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         del label
         return 2.0 * image - 1.0
 
@@ -180,7 +180,7 @@ class VDM(VAE):
             raise errors.UserError(
                 "timesteps=None: there are infinitely many layers. Expected a finite number."
             )
-        x = self.encode(self.check_inputs(inputs)[0])
+        x = self.features(self.check_inputs(inputs)[0])
         batch = tf.shape(x)[0]
         normals = noise.standard_normal(seed, 1, batch, self.image_shape, _LAYER)
 
@@ -233,7 +233,7 @@ class VDM(VAE):
 
     def reconstruct(self, image, label=None):
         """Returns the likelihood's mean at the mean of z_0, which has next to no noise."""
-        x = self.encode(tf.cast(image, tf.float32), label)
+        x = self.features(*self.check_inputs({"image": image, "label": label}))
         return self.likelihood(_alpha(self.schedule.gamma(0.0)) * x).mean()
 
     def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
@@ -260,7 +260,7 @@ class VDM(VAE):
         self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"
     ):
         """Returns (p(x | z_0), z_1 [N, H * W * C]); see `sample`."""
-        del label
+        seed, _ = self.draw_arguments(seed, label)
         if sampler not in SAMPLERS:
             raise errors.unknown("sampler", sampler, SAMPLERS)
         if steps is None:

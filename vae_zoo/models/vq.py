@@ -117,7 +117,7 @@ class VQVAE(VAE):
         self.code_prior.build((None, places))
         self.trackers["perplexity"] = FiniteMean("perplexity")
 
-    def encode(self, image, label=None):
+    def features(self, image, label=None):
         del label
         return tf.cast(self.encoder(self.centred(image)), tf.float32)
 
@@ -147,7 +147,7 @@ class VQVAE(VAE):
 
     def call(self, inputs, training=None, encoded=None):
         if training and encoded is None:
-            encoded = self.encode(*self.check_inputs(inputs))
+            encoded = self.features(*self.check_inputs(inputs))
         self._of_replica.encoded = encoded
         return super().call(inputs, training, encoded)
 
@@ -170,9 +170,14 @@ class VQVAE(VAE):
         usage = perplexity(self.codebook.counts.value)
         return {"codebook_perplexity": float(usage), "codebook_size": self.codebook_size}
 
+    def encode(self, image, label=None):
+        """Returns the codes of images [B, H, W, C], int32 [B, h * w]."""
+        encoded = self.features(*self.check_inputs({"image": image, "label": label}))
+        return self.choose(encoded).codes
+
     def reconstruct(self, image, label=None):
         """Returns the likelihood's mean at the image's codes, [B, H, W, C] in [0, 1]."""
-        encoded = self.encode(tf.cast(image, tf.float32), label)
+        encoded = self.features(*self.check_inputs({"image": image, "label": label}))
         return self.decode(self.choose(encoded).vectors)
 
     def decode(self, z, label=None):
@@ -192,7 +197,7 @@ class VQVAE(VAE):
             label: not used.
             temperature: what the prior's logits are divided by; 1 is the model.
         """
-        del label
+        seed, _ = self.draw_arguments(seed, label)
         uniforms = noise.uniform(seed, [math.prod(self.grid)])
         codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
         return self._likelihood_of(self.codebook.vectors_of(codes)), tf.cast(codes, tf.float32)

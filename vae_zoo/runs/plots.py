@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.runs import files
 
 _IMAGE_INCHES = 0.5  # of a side, in a grid
@@ -11,6 +12,7 @@ _GAP = 2  # pixels of white between images
 _DPI = 150
 _LONGEST_TITLE = 48  # letters
 _LONGEST = 24  # images in a row of a grid
+_NAME = 24  # letters of a class's name
 
 
 def image_grid(path, images, columns=None, titles=None):
@@ -27,23 +29,41 @@ def image_grid(path, images, columns=None, titles=None):
     _draw_tiles(path, tiled(images, columns), columns, images.shape[1:3], above=titles)
 
 
-def reconstructions(path, images, reconstructions, columns=8):
-    """Draws images above their reconstructions, in pairs of rows.
+def samples_by_class(path, rows, names):
+    """Draws samples of each class, one row for each, next to its name.
 
     Args:
         path: the PNG file.
-        images: float [N, H, W, C] in [0, 1].
+        rows: float [classes, n, H, W, C] in [0, 1].
+        names: of the classes.
+    """
+    short = [name if len(name) <= _NAME else name[: _NAME - 1] + "…" for name in names]
+    _draw_rows(path, np.asarray(rows), short)
+
+
+def reconstructions(path, images, reconstructions, columns=8, originals=None, drawn=True):
+    """Draws images above their reconstructions, in groups of rows.
+
+    Args:
+        path: the PNG file.
+        images: what the model saw, float [N, H, W, C] in [0, 1].
         reconstructions: of the same shape.
         columns: images a row.
+        originals: of the same shape: grey images that binary ones were drawn from, a third row
+            on top; None where the model saw the images as they are.
+        drawn: whether the binary images were drawn at random, or are a threshold of the grey ones.
     """
-    images, reconstructions = np.asarray(images), np.asarray(reconstructions)
-    columns = min(columns, len(images))
-    parts = []
+    kinds = {"test image": images, "reconstruction": reconstructions}
+    if originals is not None:
+        binary = "drawn binary image" if drawn else "binary image"
+        kinds = {"grey original": originals, binary: images, "reconstruction": reconstructions}
+    columns, parts = min(columns, len(images)), []
     for start in range(0, len(images), columns):
-        parts += [_padded(a[start : start + columns], columns) for a in (images, reconstructions)]
-    beside = ["image", "again"] * (len(parts) // 2)
-    tiles = tiled(np.concatenate(parts), columns, group=2)
-    _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
+        parts += [_padded(np.asarray(a)[start : start + columns], columns) for a in kinds.values()]
+    beside = list(kinds) * (len(parts) // len(kinds))
+    tiles = tiled(np.concatenate(parts), columns, group=len(kinds))
+    shape = np.shape(images)[1:3]
+    _draw_tiles(path, tiles, columns, shape, beside=beside, group=len(kinds))
 
 
 def errors_of(path, images, reconstructions, titles):
@@ -107,7 +127,7 @@ def manifold(path, model, steps=20, label=None):
     quantiles = stats.norm.ppf((np.arange(steps) + 0.5) / steps).astype(np.float32)
     z = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
     labels = np.full(len(z), label or 0, np.int32) if model.needs_labels else None
-    images = np.asarray(model.decode(z, labels))
+    images = memory.in_batches(model.decode, z, labels, image_shape=model.image_shape)
     _draw_tiles(path, tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
 
 
