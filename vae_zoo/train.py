@@ -4,9 +4,11 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import os
 import pathlib
 import shlex
 import sys
+import types
 
 from absl import flags
 
@@ -103,7 +105,7 @@ def _define_flags():
 _define_flags()
 
 
-def train():
+def train(given=None):
     """Trains a model on a data set and writes its run: checkpoints, model, figures, pictures.
 
     Example: python -m vae_zoo.train --model=conv_vae
@@ -135,7 +137,7 @@ def train():
         model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
     config = runs.describe(
-        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
+        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
     )
     resumed = chief and runs.open_run(
         directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
@@ -158,6 +160,53 @@ def train():
     )
     if chief:
         _finish(directory, model, splits, config, outcome)
+    return directory
+
+
+def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **settings):
+    """Does in Python what `python -m vae_zoo.train` does, and returns the run's folder.
+
+    The recipe of the model on the data set says what is not given. The run holds checkpoints, the
+    model, figures and pictures; vae_zoo.load_run opens it, and the same call goes on with it.
+
+    Args:
+        model: the name of a registered model.
+        dataset: a name or a path; see vae_zoo.load_dataset.
+        output_dir: the run's folder; None is runs/<model>-<dataset>.
+        arguments: constructor arguments of the model, such as {"latent_size": 2}.
+        **settings: the command's other flags, such as epochs=5, minutes=2, overwrite=True.
+
+    Returns:
+        The folder, a pathlib.Path.
+
+    Raises:
+        UserError: as the command.
+
+    Example:
+        run = vae_zoo.train("conv_vae", "digits", minutes=2)
+        images = vae_zoo.load_run(run).generate(seed=0)
+    """
+    if not isinstance(model, str):
+        raise errors.UserError(
+            f"train of {type(model).__name__}: expected a model's name, for a run that can be "
+            "opened again. model.fit(images) trains an object; vae_zoo.register names a class."
+        )
+    given = {"model": model, "dataset": os.fspath(dataset), "output_dir": output_dir, **settings}
+    argv = [_flag(name, value) for name, value in given.items() if value is not None]
+    argv += [f"--set={name}={value!r}" for name, value in (arguments or {}).items()]
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    try:
+        cli.parse(FLAGS, ["train", *argv])
+        return train(argv)
+    finally:
+        FLAGS.unparse_flags()
+
+
+def _flag(name, value):
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def list_models():
@@ -356,14 +405,22 @@ def _plain_name(name):
     return pathlib.Path(name).stem.replace("/", "-") if "." in name else name.replace("/", "-")
 
 
-def _command():
-    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:])
+def _command(given):
+    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:] if given is None else given)
 
 
 def main():
     """The command's entry point."""
     cli.run(train, FLAGS)
 
+
+class _Callable(types.ModuleType):
+    """This module, which `vae_zoo.train` names, as a function: vae_zoo.train("conv_vae")."""
+
+    __call__ = staticmethod(train_run)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     main()
