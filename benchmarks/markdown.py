@@ -1,5 +1,7 @@
 """Figures as Markdown: tables, intervals, and where a figure comes from."""
 
+from vae_zoo import registry
+
 
 def table(rows):
     """Returns rows of text as a Markdown table."""
@@ -20,6 +22,16 @@ def speed(figure):
 def percent(share):
     """Returns a share as whole percents."""
     return f"{100 * share:.0f}%"
+
+
+def given_label(name):
+    """Returns the mark of an NLL of p(x | y), ", given the label", for a conditional model.
+
+    Args:
+        name: of the model, or of another framework's.
+    """
+    known = name in registry.model_names()
+    return ", given the label" if known and "conditional" in registry.spec(name).tags else ""
 
 
 def provenance(results):

@@ -8,6 +8,7 @@ images. Points stay in the output directory: the same command again goes on afte
 from absl import flags
 
 from benchmarks import harness, peers, runner
+from benchmarks.markdown import given_label
 from vae_zoo import errors, registry
 
 FLAGS = flags.FlagValues()
@@ -73,7 +74,11 @@ def measure(name, marks, place):
         kept = ("minutes", "cpu_minutes", "epochs", "images_per_second", "parameters", *_TERMS)
         curve.append({"mark": mark, **{key: report[key] for key in kept}})
         runner.record(directory / "curve.json", asked, curve)
-        print(f"{name}: {report['minutes']:.1f} minutes, NLL {report['nll']:.2f}", flush=True)
+        print(
+            f"{name}: {report['minutes']:.1f} minutes, "
+            f"NLL {report['nll']:.2f}{given_label(name)}",
+            flush=True,
+        )
     return {
         "model": name,
         "dataset": FLAGS.dataset,
@@ -129,5 +134,6 @@ def _train(name, directory, minutes):
 
 def _evaluate(directory):
     evaluation = runner.evaluate(directory, FLAGS.num_images, FLAGS.num_samples, FLAGS.data_dir)
-    kept = (*_TERMS, "active_units", "num_images", "num_samples", "binarization")
+    kept = (*_TERMS, "effective_sample_size", "given_label", "active_units", "num_images",
+            "num_samples", "binarization")  # fmt: skip
     return {key: evaluation[key] for key in kept if key in evaluation}

@@ -8,7 +8,7 @@ import pathlib
 from absl import flags
 
 from benchmarks import device_report, sections
-from benchmarks.markdown import interval, provenance, table
+from benchmarks.markdown import given_label, interval, provenance, table
 from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
@@ -167,7 +167,7 @@ def _quality_row(figures):
         f"{last['minutes']:.1f}",
         f"{last['cpu_minutes']:.1f}",
         f"{final['elbo']:.2f}",
-        f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}",
+        f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}{given_label(figures['model'])}",
         f"{final['num_images']:,}",
         f"{final['num_samples']:,}",
         f"{figures['images_per_second']:,.0f}",

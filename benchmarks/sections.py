@@ -1,6 +1,6 @@
 """RESULTS.md's sections on training: the zoo, peers, throughput, input; and on the likelihood."""
 
-from benchmarks.markdown import interval, percent, provenance, speed, table
+from benchmarks.markdown import given_label, interval, percent, provenance, speed, table
 
 _MEDIANS = "Medians, with the interval that holds the median at 95%."
 
@@ -16,7 +16,8 @@ def zoo(results):
             f"epochs; the first {rows[0]['num_images']:,} test images, "
             f"{max(row['num_samples'] for row in rows)} importance samples each; nats, with the "
             "standard error over images. A bound: the negative ELBO, where importance weighting "
-            "has no meaning. A table for each machine: time is equal within one alone.\n"
+            "has no meaning. Given the label: of p(x | y), which does not compare with the others. "
+            "A table for each machine: time is equal within one alone.\n"
         )
         lines = [["model", "data", "minutes", "epochs", "batch", "ELBO", "NLL", "bits/dim"]
                  + ["active units", "images/s", "samples"]]  # fmt: skip
@@ -40,7 +41,7 @@ def _zoo_row(row):
         str(row["epochs"]),
         str(row["batch_size"]),
         f"{row['elbo']:.2f}",
-        f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{bound}",
+        f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{given_label(row['model'])}{bound}",
         "" if bits is None else f"{bits:.3f}",
         "" if units is None else str(units),
         f"{row['images_per_second']:,.0f}",

@@ -13,6 +13,7 @@ import shutil
 from absl import flags
 
 from benchmarks import candidates, harness, runner
+from benchmarks.markdown import given_label
 from vae_zoo import errors, recipes, registry, runs
 
 FLAGS = flags.FlagValues()
@@ -32,7 +33,7 @@ _MARGIN = 0.95  # of the time: validation and checkpoints take the rest
 _EXTRA = [("vdm", "mnist", "none")]  # model, data set, binarisation, beside the default ones
 _FIGURES = ("elbo", "rate", "distortion", "nll", "nll_stderr", "bits_per_dim", "is_bound",
             "active_units", "rate_per_layer", "num_images", "num_samples",
-            "binarization")  # fmt: skip
+            "effective_sample_size", "given_label", "binarization")  # fmt: skip
 _OF_TRAINING = ("minutes", "cpu_minutes", "epochs", "images_per_second", "parameters", "skipped",
                 "codebook_perplexity")  # fmt: skip
 
@@ -137,6 +138,7 @@ def _line(figures):
     kind = " (a bound)" if figures["is_bound"] else ""
     return (
         f"{figures['model']} on {figures['dataset']}: {figures['minutes']:.1f} minutes, NLL "
-        f"{figures['nll']:.2f} +- {figures['nll_stderr']:.2f}{kind}{bits}, "
+        f"{figures['nll']:.2f} +- {figures['nll_stderr']:.2f}{given_label(figures['model'])}"
+        f"{kind}{bits}, "
         f"{figures['images_per_second']:,.0f} images/s"
     )

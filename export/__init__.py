@@ -14,6 +14,7 @@ import importlib
 _NAMES = {
     "export_model": "export.bundle:export_model",
     "export_saved_model": "export.saved_model:export_saved_model",
+    "export_stablehlo": "export.stablehlo:export_stablehlo",
     "export_tflite": "export.tflite:export_tflite",
     "measure_quality": "export.quality:measure_quality",
     "measure_nats": "export.nats:measure_nats",

@@ -12,7 +12,7 @@ _STRINGS = {
     "data_dir": (None, "prepared TFDS data, for --quality"),
 }
 _LISTS = {
-    "formats": ("saved_model,tflite", "what to write"),
+    "formats": ("saved_model,tflite", "what to write: saved_model, tflite, stablehlo"),
     "quantize": ("float16,int8", "TFLite files beside float32: float16, int8, full_int8; or none"),
     "tflite_signatures": (
         "decode,sample,encode,reconstruct",
@@ -40,7 +40,7 @@ def export_run():
 
     config = runs.read_config(directory)  # before TensorFlow is imported
 
-    from export import bundle
+    from export import bundle, layout
 
     quantize = [] if FLAGS.quantize == ["none"] else FLAGS.quantize
     bundle.check_request(FLAGS.formats, quantize, FLAGS.max_batch_size)
@@ -48,7 +48,7 @@ def export_run():
         raise errors.UserError("--quality is of TFLite files: expected tflite in --formats.")
     name = config["model"] if FLAGS.name is None else FLAGS.name
     kinds = bundle.kinds(FLAGS.formats, quantize, FLAGS.dynamic_batch)
-    bundle.check_output(FLAGS.output_dir, name, kinds)
+    layout.check_output(FLAGS.output_dir, name, kinds)
     model = runs.load_run(directory)
     manifest = bundle.export_model(
         model,
@@ -75,6 +75,8 @@ def _summary(manifest):
         yield f"{FLAGS.output_dir}/{figures['path']}: {names}; {figures['bytes']:,} bytes" + (
             f", {figures['max_difference']:.1e} from Keras" if "max_difference" in figures else ""
         )
+    for name, figures in manifest.get("stablehlo", {}).get("signatures", {}).items():
+        yield f"{FLAGS.output_dir}/{figures['path']}: {name}; {figures['bytes']:,} bytes"
     for name, reason in manifest["unsupported"].items():
         yield f"no {name}: {reason}"
     yield f"check it: python -m export.verify --export_dir={FLAGS.output_dir}"

@@ -6,13 +6,10 @@
     models.config, batching.config, monitoring.config, compose.yaml
     saved_model/<name>/<version>/
     tflite/<name>-<format>.tflite
+    stablehlo/<name>.json, a program for each signature, and what reads them
 """
 
-import contextlib
-import json
-import os
 import pathlib
-import tempfile
 import time
 
 import numpy as np
@@ -22,18 +19,19 @@ from export import (
     extras,
     flatbuffer,
     guide,
+    layout,
     nats,
     quality,
     saved_model,
     serving,
     signatures,
-    staging,
+    stablehlo,
     tflite,
 )
 from vae_zoo import errors, runs
 
-FORMATS = ("saved_model", "tflite")
-MANIFEST, RECORDED = "export.json", "recorded.npz"
+FORMATS = ("saved_model", "tflite", "stablehlo")
+DEFAULT_FORMATS = ("saved_model", "tflite")
 
 
 def export_model(
@@ -41,7 +39,7 @@ def export_model(
     output_dir,
     *,
     name=None,
-    formats=FORMATS,
+    formats=DEFAULT_FORMATS,
     quantize=tflite.DEFAULT_QUANTIZED,
     tflite_signatures=signatures.NAMES,
     dynamic_batch=False,
@@ -79,8 +77,8 @@ def export_model(
     output_dir = pathlib.Path(output_dir)
     name = saved_model.check_name(model.name if name is None else name)
     check_request(formats, quantize, max_batch_size)
-    check_output(output_dir, name, kinds(formats, quantize, dynamic_batch))
-    with _staged(output_dir) as written:
+    layout.check_output(output_dir, name, kinds(formats, quantize, dynamic_batch))
+    with layout.staged(output_dir) as written:
         manifest = _header(model, name, label_names)
         if "saved_model" in formats:
             manifest["saved_model"] = _write_saved_model(
@@ -90,10 +88,12 @@ def export_model(
             options = {"names": tflite_signatures, "dynamic_batch": dynamic_batch}
             options |= {"quantize": quantize, "label_names": label_names}
             manifest["tflite"] = _write_tflite(model, written, name, options, splits)
-        _record(model, written / RECORDED, max_batch_size)
+        if "stablehlo" in formats:
+            manifest["stablehlo"] = stablehlo.export_stablehlo(model, written, name=name)
+        _record(model, written / layout.RECORDED, max_batch_size)
         _check_agreement(written, manifest)
         guide.write(written / "README.md", manifest)
-        runs.write_json(written / MANIFEST, manifest)
+        runs.write_json(written / layout.MANIFEST, manifest)
     return manifest
 
 
@@ -116,87 +116,11 @@ def check_request(formats, quantize=(), max_batch_size=saved_model.MAX_BATCH_SIZ
 
 
 def kinds(formats, quantize=(), dynamic_batch=False):
-    """Returns what an export consists of: "saved_model", and the kinds of its TFLite files."""
-    found = ["saved_model"] if "saved_model" in formats else []
+    """Returns what an export consists of: its formats; for TFLite, the kinds of its files."""
+    found = [each for each in formats if each != "tflite"]
     if "tflite" in formats:
         found += [tflite.FLOAT32, *quantize, *[tflite.DYNAMIC] * dynamic_batch]
     return found
-
-
-def check_output(output_dir, name, renewed):
-    """Raises a UserError where a directory holds something that an export must not replace.
-
-    Args:
-        output_dir: the directory; a new or an empty one will do.
-        name: of the export; one that is there must have it too.
-        renewed: the export's `kinds`; no others may stay behind, of another model.
-    """
-    output_dir = pathlib.Path(output_dir)
-    if not output_dir.exists():
-        return
-    if not output_dir.is_dir():
-        raise errors.UserError(f"{output_dir} is a file. Expected a directory: take another one.")
-    entries = sorted(path.name for path in output_dir.iterdir() if path.name[0] != ".")
-    if entries and MANIFEST not in entries:
-        raise errors.UserError(
-            f"{output_dir} exists and is not an export ({entries[0]} is there, {MANIFEST} is not). "
-            "Expected a new or empty directory, or an export: take another one."
-        )
-    if not entries:
-        return
-    manifest = read_manifest(output_dir)
-    if manifest["name"] != name:
-        raise errors.UserError(
-            f"{output_dir} holds the export of {manifest['name']}, not of {name}. "
-            "Take another directory for it."
-        )
-    there = [*["saved_model"] * ("saved_model" in manifest), *manifest.get("tflite", {})]
-    left = [kind for kind in there if kind not in renewed]
-    if left:
-        raise errors.UserError(
-            f"{output_dir} holds {', '.join(left)} too, which this export would not renew. "
-            "Expected all of a directory to be of one model: export the same formats, or take "
-            "another directory."
-        )
-
-
-def read_manifest(export_dir):
-    """Returns the content of an export's export.json.
-
-    Raises:
-        UserError: where there is none, or it cannot be read.
-    """
-    path = pathlib.Path(export_dir) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["name"], manifest["unsupported"], manifest["tolerance"]  # noqa: B018
-        return manifest
-    except (FileNotFoundError, NotADirectoryError):
-        raise errors.UserError(
-            f"{export_dir} is not an export: expected {MANIFEST} in it. Give the --output_dir of "
-            "python -m export."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise errors.UserError(f"{path} cannot be read ({error!r}): export again.") from error
-
-
-def read_recorded(export_dir):
-    """Returns {signature: (inputs, outputs)} that were recorded when the export was made.
-
-    Raises:
-        UserError: where they cannot be read.
-    """
-    path = pathlib.Path(export_dir) / RECORDED
-    recorded = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                name, kind, tensor = key.split("/")
-                inputs, outputs = recorded.setdefault(name, ({}, {}))
-                (inputs if kind == "input" else outputs)[tensor] = file[key]
-    except Exception as error:  # a damaged archive fails in many ways
-        raise errors.UserError(f"{path} cannot be read ({error}): export again.") from error
-    return recorded
 
 
 def _header(model, name, label_names):
@@ -264,7 +188,7 @@ def _check_agreement(written, manifest):
     from export import checks  # it reads what this module writes
 
     allowed = agreement.Tolerance(**manifest["tolerance"])
-    export = checks.Export(written, manifest, read_recorded(written), allowed)
+    export = checks.Export(written, manifest, layout.read_recorded(written), allowed)
     for path, check in checks.agreement_of(export):
         try:
             check()
@@ -273,54 +197,3 @@ def _check_agreement(written, manifest):
                 f"{path} does not give what Keras gives: {reason}. Nothing was exported. Leave "
                 "this format out (--formats, --quantize), or train the model anew."
             ) from reason
-
-
-@contextlib.contextmanager
-def _staged(output_dir):
-    """Yields a directory whose content moves to `output_dir` when all went well."""
-    exists = output_dir.exists()
-    parent = output_dir if exists else output_dir.parent
-    made = _make_parents(parent)
-    try:
-        with staging.folder(parent, ".export-") as written:
-            yield written
-            written.chmod(0o755)
-            if exists:
-                _move_into(written, output_dir)
-            else:
-                os.rename(written, output_dir)
-    except BaseException:
-        for directory in made:
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-        raise
-
-
-def _make_parents(directory):
-    """Makes a directory and those above it; returns the new ones, deepest first."""
-    missing = [path for path in [directory, *directory.parents] if not path.exists()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise errors.UserError(
-            f"{directory} cannot be written ({error.strerror}). Expected a directory that you may "
-            "write to: take another --output_dir."
-        ) from error
-    return missing
-
-
-def _move_into(written, output_dir):
-    """Moves a new version, the files and the TFLite folder into an export that is there."""
-    for version in written.glob("saved_model/*/*"):
-        place = output_dir / version.relative_to(written)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(version, place)
-    if (written / "tflite").exists():
-        if (output_dir / "tflite").exists():
-            os.rename(output_dir / "tflite", written / ".replaced")
-        os.rename(written / "tflite", output_dir / "tflite")
-    files = sorted(path for path in written.iterdir() if path.is_file())
-    for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
-        os.replace(path, output_dir / path.name)

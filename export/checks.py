@@ -1,13 +1,24 @@
 """What must hold of an export: each check returns its figures, or raises Failed or NotRun."""
 
 import functools
+import importlib.util
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 from google.protobuf import text_format
 
-from export import agreement, bundle, flatbuffer, jobs, saved_model, serving, signatures, tflite
+from export import (
+    agreement,
+    flatbuffer,
+    jobs,
+    layout,
+    saved_model,
+    serving,
+    signatures,
+    stablehlo,
+    tflite,
+)
 from vae_zoo import errors
 
 _INT32 = np.iinfo(np.int32)
@@ -61,28 +72,37 @@ def read(export_dir):
         UserError: where there is none, or a file is missing or is not the one that was exported.
     """
     directory = pathlib.Path(export_dir)
-    manifest = bundle.read_manifest(directory)
+    manifest = layout.read_manifest(directory)
     try:
         return _read(directory, manifest)
     except (KeyError, TypeError, AttributeError) as error:
         raise errors.UserError(
-            f"{directory / bundle.MANIFEST} cannot be read ({error!r}): export again."
+            f"{directory / layout.MANIFEST} cannot be read ({error!r}): export again."
         ) from error
 
 
 def _read(directory, manifest):
     allowed = agreement.Tolerance(**manifest["tolerance"])
-    export = Export(directory, manifest, bundle.read_recorded(directory), allowed)
+    export = Export(directory, manifest, layout.read_recorded(directory), allowed)
     if "saved_model" in manifest and not (export.version_dir / "saved_model.pb").is_file():
         raise errors.UserError(f"{export.version_dir} holds no SavedModel: export again.")
     for figures in manifest.get("tflite", {}).values():
         path = directory / figures["path"]
-        if flatbuffer.read(path).sha256 != figures["sha256"]:
-            raise errors.UserError(
-                f"{path} is not the file that was exported: its SHA-256 is not that of "
-                f"{bundle.MANIFEST}. It is corrupt, or was changed: export again."
-            )
+        _check_sum(path, flatbuffer.read(path).sha256, figures)
+    for figures in manifest.get("stablehlo", {}).get("signatures", {}).values():
+        path = directory / figures["path"]
+        if not path.is_file():
+            raise errors.UserError(f"{path} is missing: export again.")
+        _check_sum(path, stablehlo.checksum(path), figures)
     return export
+
+
+def _check_sum(path, found, figures):
+    if found != figures["sha256"]:
+        raise errors.UserError(
+            f"{path} is not the file that was exported: its SHA-256 is not that of "
+            f"{layout.MANIFEST}. It is corrupt, or was changed: export again."
+        )
 
 
 def agreement_of(export):
@@ -91,6 +111,9 @@ def agreement_of(export):
         yield export.manifest["saved_model"]["path"], functools.partial(loads, export, "c_api")
     for kind, figures in export.manifest.get("tflite", {}).items():
         yield figures["path"], functools.partial(tflite_file, export, kind)
+    if "stablehlo" in export.manifest and _has_jax():
+        path = export.manifest["stablehlo"]["path"]
+        yield path, functools.partial(stablehlo_programs, export)
 
 
 def loads(export, how):
@@ -173,7 +196,7 @@ def tflite_file(export, kind):
     content = flatbuffer.read(path)
     if content.custom:
         raise Failed(f"operations that are not built in: {', '.join(content.custom)}")
-    calls, expected = _tflite_calls(export, content.signatures)
+    calls, expected = _fixed_calls(export, content.signatures)
     outputs = _run("tflite", path, calls)
     if kind in tflite.LEAST_PSNR_DB:
         detail = _compare_quantized(outputs, calls, expected, export.tolerance, kind)
@@ -182,7 +205,22 @@ def tflite_file(export, kind):
     return f"{len(content.signatures)} signatures, built-in operations only, {detail}"
 
 
-def _tflite_calls(export, names):
+def stablehlo_programs(export):
+    """Every StableHLO program gives the recorded outputs in JAX, in a process that has no more."""
+    if not _has_jax():
+        raise NotRun("jax is not installed: pip install 'vae_zoo[accelerator]'")
+    section = export.manifest["stablehlo"]
+    calls, expected = _fixed_calls(export, section["signatures"])
+    outputs = _run("stablehlo", export.directory / section["path"], calls)
+    worst = _compare(outputs, calls, expected, export.tolerance)
+    return f"{len(section['signatures'])} programs in JAX, at most {worst:.1e} off"
+
+
+def _has_jax():
+    return importlib.util.find_spec("jax") is not None
+
+
+def _fixed_calls(export, names):
     """Returns (calls, expected outputs): whole batches of the recorded rows for each signature."""
     calls, expected = [], []
     for signature in names:

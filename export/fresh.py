@@ -1,7 +1,8 @@
 """Runs an export in a process where nothing of ours can be imported: python -I fresh.py HOW JOB
 
 HOW is the loader: `v1` (tf.compat.v1.saved_model.loader.load), `c_api` (the loader that TF Serving
-uses, TensorFlow's C API by ctypes, without `import tensorflow`) or `tflite` (ai_edge_litert).
+uses, TensorFlow's C API by ctypes, without `import tensorflow`), `tflite` (ai_edge_litert) or
+`stablehlo` (JAX on the CPU, by the reader that lies next to the programs).
 JOB is a directory: job.json says what to run, inputs.npz has the arrays, outputs.npz is written.
 A plain script: it imports nothing of this package.
 """
@@ -58,6 +59,18 @@ def run_tflite(path, calls):
     interpreter = Interpreter(model_path=path, num_threads=1)
     for call, inputs in calls:
         yield interpreter.get_signature_runner(call["signature"])(**inputs)
+
+
+def run_stablehlo(path, calls):
+    """Yields each call's outputs, through JAX."""
+    os.environ["JAX_PLATFORMS"] = "cpu"  # a GPU rounds the factors of a product
+    place = pathlib.Path(path).with_name("stablehlo_reader.py")
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    reader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reader)
+    signatures = reader.load(path)
+    for call, inputs in calls:
+        yield signatures[call["signature"]](**inputs)
 
 
 def run_c_api(path, calls):
@@ -177,8 +190,14 @@ def _library():
     return library
 
 
-_RUNNERS = {"v1": run_v1, "c_api": run_c_api, "tflite": run_tflite}
-_REFUSED = {"v1": OURS, "c_api": OURS, "tflite": (*OURS, "tensorflow")}
+_RUNNERS = {
+    "v1": run_v1,
+    "c_api": run_c_api,
+    "tflite": run_tflite,
+    "stablehlo": run_stablehlo,
+}
+_ALONE = (*OURS, "tensorflow")
+_REFUSED = {"v1": OURS, "c_api": OURS, "tflite": _ALONE, "stablehlo": _ALONE}
 
 
 def main():

@@ -1,4 +1,6 @@
-"""The README.md of an export: how to serve it, a curl line for each signature, the TFLite files."""
+"""The README.md of an export: how to serve it, a curl line for each signature, the TFLite files,
+the StableHLO programs.
+"""
 
 import json
 
@@ -38,6 +40,27 @@ sample = Interpreter("{path}").get_signature_runner("sample_1")
 image = sample({inputs})["image"]
 ```
 """
+_STABLEHLO = """## StableHLO
+
+One program for each signature and batch size, with the weights inside: `decode_16` is `decode` for
+exactly 16 rows. They are portable artifacts of StableHLO, which JAX, IREE and other compilers read.
+In JAX alone (`pip install jax`):
+
+```python
+import sys
+
+import numpy as np
+
+sys.path.insert(0, "stablehlo")
+import stablehlo_reader
+
+program = stablehlo_reader.load("{path}")["sample_1"]
+image = program({inputs})["image"]
+```
+
+`stablehlo/stablehlo_reader.py` is short, and needs nothing but JAX and NumPy. The same seed gives
+the same picture as above on a CPU; a GPU rounds the factors of its matrix products.
+"""
 _CALL = """### {signature}: {inputs} -> {outputs}
 
 ```bash
@@ -60,6 +83,9 @@ def write(path, manifest):
     if "tflite" in manifest:
         parts.append(_files(manifest["tflite"]))
         parts += _tflite_example(manifest)
+    if "stablehlo" in manifest:
+        inputs = _arguments(manifest, "np.int32({})")
+        parts.append(_STABLEHLO.format(path=manifest["stablehlo"]["path"], inputs=inputs))
     if manifest["unsupported"]:
         parts.append(_unsupported(manifest["unsupported"]))
     path.write_text("\n".join(parts), encoding="utf-8")

@@ -38,8 +38,8 @@ def run(how, path, calls):
     """Returns the outputs of each call, {name: array}, computed in a fresh process.
 
     Args:
-        how: "v1", "c_api" or "tflite"; see fresh.py.
-        path: a SavedModel's version directory, or a TFLite file.
+        how: "v1", "c_api", "tflite" or "stablehlo"; see fresh.py.
+        path: a SavedModel's version directory, a TFLite file, or the JSON of StableHLO programs.
         calls: Calls.
 
     Raises:

@@ -74,7 +74,7 @@ def lower(function, specs):
 def frozen(function, specs):
     """Returns the Program of a function with the values of its variables inside."""
     concrete = tf.function(function).get_concrete_function(*specs)
-    constant = convert_variables_to_constants_v2(concrete)
+    constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     names = sorted(concrete.structured_outputs)
 
     def run(*values):

@@ -69,6 +69,8 @@ def _checks(export, server, grpc_port):
     yield "configurations", functools.partial(checks.configuration, export)
     for kind in export.manifest.get("tflite", {}):
         yield f"TFLite {kind}", functools.partial(checks.tflite_file, export, kind)
+    if "stablehlo" in export.manifest:
+        yield "StableHLO", functools.partial(checks.stablehlo_programs, export)
     yield "server", functools.partial(server_check.serves, export, server, grpc_port)
 
 
@@ -87,7 +89,7 @@ def _result(name, check):
 
 
 def verify():
-    """Checks an export: SavedModel, configurations, TFLite files, and a server where there is one.
+    """Checks an export: SavedModel, configurations, files, and a server where there is one.
 
     Exits with 0 if every check holds, 1 if one failed, 2 if there is no export to check.
     """

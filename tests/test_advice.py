@@ -22,25 +22,28 @@ FLAT = [-120.0] * 10 + [-100.0 - 1e-3 * i for i in range(10)]
 
 def test_a_training_that_was_stopped_too_early_says_by_how_much():
     said = advice.still_improving(rows(RISING))
-    assert "rose by 10.00 nats in the last tenth" in said and "--steps=4000" in said
+    assert "fell by 10.00 nats in the last tenth" in said and "--steps=4000" in said
     assert advice.still_improving(rows(FLAT)) is None
     assert advice.still_improving(rows(RISING[:1])) is None
     assert advice.still_improving(rows([-9.0, math.nan])) is None
 
 
-def test_the_bound_of_many_samples_counts_where_it_is_what_is_trained():
-    made = [{**row, "val_bound": row["val_elbo"]} for row in rows(RISING)]
+@pytest.mark.parametrize("column, sign", [("val_loss", -1), ("val_bound", 1)])
+def test_what_the_best_epoch_is_chosen_by_is_what_counts(column, sign):
+    made = [{**row, column: sign * row["val_elbo"], "loss": 500.0} for row in rows(RISING)]
     for row in made:
         row["val_elbo"] = -500.0
-    assert "to -105.00" in advice.still_improving(made)
+    assert "to 105.00" in advice.still_improving(made)
 
 
 def test_overfitting_states_both_values_and_the_best_epoch():
     validated = [-130.0, -110.0, -100.0, -104.0, -112.0]
     trained = [-130.0, -108.0, -95.0, -85.0, -80.0]
     said = advice.overfitting({}, rows(validated, trained))
-    assert "-80.00 nats on training images and -112.00 on validation" in said
-    assert "best in epoch 3 of 5 (-100.00)" in said and "--augment" in said
+    assert "80.00 nats on training images and 112.00 on validation" in said
+    assert "best in epoch 3 of 5 (100.00)" in said and "--augment" in said
+    kept = advice.overfitting({"best_epoch": 4}, rows(validated, trained))  # of the objective
+    assert "best in epoch 4 of 5 (104.00)" in kept
     assert advice.overfitting({}, rows(validated, [v + 2 for v in validated])) is None
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from vae_zoo import errors
+from vae_zoo.runs import files
 from vae_zoo.training.checkpoints import Checkpoints
 
 
@@ -99,3 +100,60 @@ def test_other_errors_while_writing_are_not_called_a_full_disk(saved, monkeypatc
     monkeypatch.setattr(saved._checkpoint, "write", denied)
     with pytest.raises(OSError, match="Permission denied"):
         saved.save(4)
+
+
+@pytest.mark.parametrize("part", ["data", "index"])
+def test_a_flipped_bit_is_never_taken_for_the_state(part, saved, state):
+    (path,) = [path for path in files_of(saved, 3) if part in path.name]
+    content = path.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 40)):
+        spoilt = bytearray(content)
+        spoilt[place] ^= 4
+        path.write_bytes(spoilt)
+        set_to(state, 99)
+        assert saved.restore()
+        step = int(state["step"])
+        assert step in (2, 3) and state["weights"].numpy().tolist() == [step] * 1000, place
+
+
+@pytest.mark.parametrize("name", ["glob[1]", "a*b", "q?", "{a,b}", "back\\slash", "[", "ä ö"])
+def test_a_directory_may_have_any_name(name, state, tmp_path):
+    """TensorFlow's reader takes such names for patterns."""
+    set_to(state, 5)
+    Checkpoints(tmp_path / name / "checkpoints", state).save(5)
+    set_to(state, 0)
+    assert Checkpoints(tmp_path / name / "checkpoints", state).restore()
+    assert int(state["step"]) == 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.OutOfRangeError(None, None, "step-4.data; File too large"),
+        tf.errors.UnknownError(None, None, "step-4.data; Disk quota exceeded"),
+        OSError(errno.EFBIG, "File too large"),
+    ],
+)
+def test_a_limit_on_files_is_one_line(error, saved, monkeypatch):
+    """Keras takes an OutOfRangeError within `fit` for the end of the data."""
+
+    def limited(path):
+        raise error
+
+    monkeypatch.setattr(saved._checkpoint, "write", limited)
+    with pytest.raises(errors.UserError, match="no space left"):
+        saved.save(4)
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(saved, state, monkeypatch):
+    synced = []
+
+    def sync(path):
+        synced.append(path.name)
+        assert files_of(saved, 2)  # not deleted yet
+
+    monkeypatch.setattr(files, "sync", sync)
+    saved.save(4)
+    names = [path.name for path in files_of(saved, 4)]
+    assert sorted(synced[:-1]) == names and synced[-1] == saved.directory.name
+    assert not files_of(saved, 2)

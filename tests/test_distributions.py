@@ -86,7 +86,8 @@ def test_bernoulli_is_that_of_tfp():
 def test_bernoulli_takes_grey_values_of_numpy_as_they_are(dtype):
     logits, grey = np.array([0.3, -2.0, 1.0]), np.array([0.25, 0.9, 0.5])
     exact = grey * logits - np.log1p(np.exp(logits))
-    ours = likelihoods.Bernoulli(logits=tf.constant(logits, tf.float32))
+    ours = likelihoods.Bernoulli(logits=tf.constant(logits, tf.float32)).copy()
+    assert ours.batch_shape == (3,)
     np.testing.assert_allclose(ours.log_prob(grey.astype(dtype)), exact, rtol=1e-5)
     image = np.full((2, 2, 2, 1), 0.25, dtype)
     pixels = likelihoods.pixel_likelihood("bernoulli", tf.zeros([2, 2, 2, 1]), 1)

@@ -194,12 +194,17 @@ def test_diffusion_is_refused(tiny):
         (["--images=IMAGES", "--seed=-4294967296"], "int32"),
         (["--images=IMAGES", "--run=/no/such"], "is not a run"),
         (["--images=IMAGES", "--run="], "--run is missing"),
+        (["--images=IMAGES", "--run=UNFINISHED"], "its training has not finished"),
+        (["--images=ARRAY", "--output=ARRAY"], "is the images"),
     ],
 )
 def test_mistakes_end_with_one_line(flags, words, trained, pictures, tmp_path, one_line):
-    (tmp_path / "notes.txt").write_text("no image")
-    names = {"IMAGES": str(pictures), "FILE": str(tmp_path / "notes.txt")}
+    names = {"FILE": tmp_path / "notes.txt", "ARRAY": tmp_path / "images.npz"}
+    for path in names.values():
+        path.write_text("no image")
+    (tmp_path / "config.json").write_bytes((trained / "config.json").read_bytes())
+    names |= {"IMAGES": pictures, "UNFINISHED": tmp_path}
     for name, path in names.items():
-        flags = [flag.replace(name, path) for flag in flags]
+        flags = [flag.replace(name, str(path)) for flag in flags]
     given = [f"--run={trained}", f"--output={tmp_path / 'a.npz'}", *flags]
     assert words in one_line(encode.encode, encode.FLAGS, given)

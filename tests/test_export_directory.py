@@ -19,6 +19,7 @@ from export import (
     agreement,
     bundle,
     flatbuffer,
+    layout,
     nats,
     quality,
     saved_model,
@@ -39,7 +40,7 @@ def tree(directory):
 
 
 def test_everything_is_there_and_figures_are_recorded(exported):
-    manifest = bundle.read_manifest(exported)
+    manifest = layout.read_manifest(exported)
     place = exported / manifest["saved_model"]["path"]
     assert place == exported / "saved_model/vae/1" and (place / "saved_model.pb").is_file()
     assert (place / serving.WARMUP).stat().st_size > 0
@@ -59,7 +60,7 @@ def test_metadata_names_the_classes(exported):
     metadata = json.loads(flatbuffer.read_metadata(path, tflite.METADATA))
     assert metadata["label_names"] == [str(digit) for digit in range(10)]
     assert metadata["latent_size"] == 4
-    assert bundle.read_manifest(exported)["label_names"] == metadata["label_names"]
+    assert layout.read_manifest(exported)["label_names"] == metadata["label_names"]
     assert "0 is 0, 1 is 1, 2 is 2" in (exported / "README.md").read_text()
 
 
@@ -100,7 +101,7 @@ def test_configurations_are_what_tf_serving_reads(exported):
 
 
 def test_quantised_files_are_small_close_and_keep_the_sampler(exported):
-    files = bundle.read_manifest(exported)["tflite"]
+    files = layout.read_manifest(exported)["tflite"]
     weights = {kind: figures["weight_bytes"] for kind, figures in files.items()}
     assert weights["float16"] <= 0.52 * weights["float32"]
     for kind in ("float16", "int8"):
@@ -298,7 +299,7 @@ def test_a_full_disk_gets_one_line(trained, tmp_path, one_line, monkeypatch):
 
     monkeypatch.setattr(saved_model, "write_archive", full)
     given = [f"--run={trained}", f"--output_dir={tmp_path / 'new'}"]
-    for formats in bundle.FORMATS:
+    for formats in bundle.DEFAULT_FORMATS:
         line = one_line(main.export_run, main.FLAGS, [*given, f"--formats={formats}"])
         assert "no space left" in line
     assert not list(tmp_path.iterdir())

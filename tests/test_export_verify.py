@@ -11,10 +11,10 @@ import tensorflow as tf
 
 import vae_zoo
 from export import (
-    bundle,
     checks,
     client,
     flatbuffer,
+    layout,
     saved_model,
     server_check,
     serving,
@@ -96,9 +96,9 @@ def test_a_changed_tflite_file_fails(copy):
     path.write_bytes(content)
     with pytest.raises(vae_zoo.UserError, match="is not the file that was exported"):
         checks.read(copy)
-    manifest = bundle.read_manifest(copy)
+    manifest = layout.read_manifest(copy)
     manifest["tflite"]["float32"]["sha256"] = flatbuffer.read(path).sha256
-    (copy / bundle.MANIFEST).write_text(json.dumps(manifest))
+    (copy / layout.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(checks.Failed, match="from the recorded outputs"):
         checks.tflite_file(checks.read(copy), "float32")
 

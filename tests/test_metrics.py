@@ -7,7 +7,14 @@ import pytest
 from known_models import LinearGaussianVAE
 
 import vae_zoo
-from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
+from vae_zoo.metrics import (
+    classifier,
+    diversity,
+    latent_space,
+    likelihood,
+    reconstruction,
+    sample_quality,
+)
 
 
 class Stop(Exception):
@@ -68,6 +75,18 @@ def test_rate_and_distortion_are_their_closed_forms(evaluation, linear_gaussian)
     variance = model.noise_scale**2
     distortion = 0.5 * (squares / variance + 6 * np.log(2 * np.pi * variance))
     assert evaluation.distortion == pytest.approx(distortion.mean(), abs=0.05)
+
+
+def test_effective_samples_are_few_where_the_posterior_is_far_off(linear_gaussian):
+    model, images = linear_gaussian
+    near = likelihood.evaluate(model, images, num_samples=500).effective_sample_size
+    sharper = LinearGaussianVAE(images.shape[1:], noise_scale=0.02)
+    sharper.set_weights(model.get_weights())
+    far = likelihood.evaluate(sharper, images, num_samples=500).effective_sample_size
+    assert 1 <= far < 5 < near
+    assert likelihood.few_effective(far, 500) and not likelihood.few_effective(near, 500)
+    assert likelihood.few_effective(9.9, 1000) and not likelihood.few_effective(10.1, 1000)
+    assert not likelihood.few_effective(None, 1000)  # a bound has no weights
 
 
 @pytest.mark.parametrize("block_decodes", [1, 7, 160, 10_000])
@@ -160,6 +179,18 @@ def test_continuity_of_a_linear_decoder_is_its_ratio(orthogonal):
     assert (found["num_paths"], found["num_steps"]) == (20, 5)
 
 
+def test_continuity_is_undefined_where_images_do_not_change(orthogonal, tiny):
+    """A constant decoder has no jumps, nor has one that draws by the label alone."""
+    orthogonal.set_exact(1e-4 * orthogonal.decoder.get_weights()[0].T, np.full(6, 0.5))
+    found = latent_space.continuity(orthogonal, count=20, steps=5)
+    assert found["median"] is None and found["p95"] is None
+    assert found["reason"] == "undefined: the images do not change"
+    conditional = tiny("cvae")
+    conditional.decode = lambda z, label: np.tile(label[:, None, None, None] / 9, (1, 28, 28, 1))
+    found = latent_space.continuity(conditional, count=20, steps=5)
+    assert found["median"] is None
+
+
 def test_paths_are_straight_and_end_at_prior_draws(orthogonal):
     paths = latent_space.interpolations(orthogonal, seed=5, count=4, steps=7)
     assert paths.shape == (4, 7, 2, 3, 1)
@@ -192,6 +223,12 @@ def reference(digits):
     )
 
 
+@pytest.fixture(scope="module")
+def digit_classifier(reference):
+    """The classifier of those images, fitted once."""
+    return classifier.fit_classifier(*reference[:2])
+
+
 def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
     real = sample_quality.completeness(Generator(reference[2]), *reference)
     assert real["share"] > 0.8 and real["classes_seen"] == real["classes"] == 10
@@ -201,7 +238,7 @@ def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "speckles", "grey", "mean", "pixels of many"])
-def test_completeness_of_what_is_no_digit_is_zero(kind, reference):
+def test_completeness_of_what_is_no_digit_is_zero(kind, reference, digit_classifier):
     rng = np.random.default_rng(1)
     shape = (200, 28, 28, 1)
     images = {
@@ -212,15 +249,41 @@ def test_completeness_of_what_is_no_digit_is_zero(kind, reference):
         "pixels of many": rng.permuted(reference[0], axis=0)[:200],
     }
     model = Generator(images[kind].astype(np.float32))
-    found = sample_quality.completeness(model, *reference[:2])
+    found = sample_quality.completeness(model, *reference[:2], classifier=digit_classifier)
     assert found["share"] < 0.05 and found["num_samples"] == 200
 
 
-def test_a_model_that_knows_one_digit_shows_one_class(reference):
+def test_a_model_that_knows_one_digit_shows_one_class(reference, digit_classifier):
     ones = reference[2][reference[3] == 1]
-    found = sample_quality.completeness(Generator(ones), *reference[:2])
+    found = sample_quality.completeness(
+        Generator(ones), *reference[:2], classifier=digit_classifier
+    )
     assert found["classes_seen"] == 1 and found["share"] > 0.7
     assert "test_accuracy" not in found
+
+
+def test_images_known_by_heart_are_complete_and_not_diverse(reference):
+    """Ten memorised images reach the completeness of real ones."""
+    images, labels = reference[:2]
+    real = sample_quality.completeness(Generator(reference[2]), *reference)
+    assert 0.9 < real["diversity"] < 1.1
+    first, second = (np.array([np.flatnonzero(labels == n)[i] for n in range(10)]) for i in (0, 1))
+    for chosen, most in ((first, 0.01), (np.append(first[:5], second[:5]), 0.6)):
+        known = sample_quality.completeness(Generator(images[chosen]), *reference)
+        assert known["share"] >= 0.6 and known["diversity"] < most
+
+
+def test_diversity_is_the_ratio_of_mean_distances_within_classes():
+    images = np.array([0, 2, 10, 14, 90], np.float32).reshape(-1, 1, 1, 1)
+    labels = np.array([0, 0, 1, 1, 2])
+    samples = np.array([5, 6, 7, 2, 2, 50], np.float32).reshape(-1, 1, 1, 1)
+    classes = np.array([0, 0, 0, 1, 1, 2])  # distances 4/3 of 2, 0 of 4, none
+    found = diversity.within_classes(samples, classes, images, labels)
+    assert found == pytest.approx((3 * (4 / 3 / 2) + 2 * 0) / 5)
+    assert diversity.within_classes(samples[-1:], classes[-1:], images, labels) is None
+    bytes_ = images.astype(np.uint8)
+    again = diversity.within_classes(samples / 255, classes, bytes_, labels)
+    assert again == pytest.approx(found)
 
 
 def test_without_labels_completeness_is_absent_and_says_so(reference):

@@ -1,5 +1,8 @@
 """A training that ends after any of its steps goes on as if it had not ended."""
 
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -15,49 +18,177 @@ class Killed(Exception):
     """What stands for a kill."""
 
 
-class KillAfter(keras.callbacks.Callback):
-    """Ends the process, so to say, once a step has been made and saved."""
+class AfterStep(keras.callbacks.Callback):
+    """Does something once a step has been made, and saved where every step is."""
 
-    def __init__(self, step):
+    def __init__(self, step, action):
         super().__init__()
-        self.step = step
+        self.step, self.action = step, action
 
     def on_train_batch_end(self, batch, logs=None):
         if self.model.steps_made == self.step:
-            raise Killed
+            self.action()
+
+
+def kill():
+    raise Killed
 
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    images = np.random.default_rng(0).integers(0, 2, (80, 8, 8), dtype=np.uint8)
-    np.savez(path, image=images)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (80, 8, 8), dtype=np.uint8)
+    np.savez(path, image=images, label=np.arange(80) % 4)
     return datasets.load(str(path), batch_size=16)
 
 
-def train(splits, directory, kill_after=None):
-    """Returns (outcome, weights, rows of metrics.csv) of a training in the directory."""
-    model = registry.create_model("vae", image_shape=splits.image_shape, latent_size=2, hidden=(8,))
-    training.compile_model(model, SETTINGS, splits.steps_per_epoch)
+@pytest.fixture(scope="module")
+def whole(splits, tmp_path_factory):
+    """The training of a vae that nothing interrupts."""
+    return train(splits, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def create(name, splits):
+    if name == "vae":
+        sizes = {"latent_size": 2, "hidden": (8,)}
+        return registry.create_model(name, image_shape=splits.image_shape, **sizes)
+    given = {"image_shape": splits.image_shape}
+    if registry.model_class(name).needs_labels:
+        given["num_classes"] = splits.num_classes
+    if "dataset_size" in registry.constructor_arguments(registry.model_class(name)):
+        given["dataset_size"] = splits.num_train
+    return registry.create_model(name, tiny=True, **given)
+
+
+def train(splits, directory, name="vae", after=None, **changes):
+    """Returns (outcome, weights, rows of metrics.csv) of a training in the directory.
+
+    Args:
+        after: (step, what is done after it).
+    """
+    settings = SETTINGS._replace(**changes)
+    model = create(name, splits)
+    training.compile_model(model, settings, splits.steps_per_epoch)
     model.steps_per_execution = 1
     directory.mkdir(exist_ok=True)
-    callbacks = [KillAfter(kill_after)] if kill_after else []
-    outcome = training.train(model, splits, directory, SETTINGS, callbacks)
+    callbacks = [AfterStep(*after)] if after else []
+    outcome = training.train(model, splits, directory, settings, callbacks)
     rows = runs.read_rows(directory / runs.METRICS)
     timeless = [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
     return outcome, model.get_weights(), timeless
 
 
-def test_a_kill_after_any_saved_step_changes_nothing(splits, tmp_path, monkeypatch):
+def assert_same(resumed, whole):
+    """Asserts that two trainings came to the same, but for their time."""
+    assert resumed[2] == whole[2]
+    assert (resumed[0].best_epoch, resumed[0].steps) == (whole[0].best_epoch, whole[0].steps)
+    assert resumed[0].ended == whole[0].ended == "epochs"
+    assert all(map(np.array_equal, resumed[1], whole[1]))
+
+
+def test_a_kill_after_any_saved_step_changes_nothing(splits, whole, tmp_path, monkeypatch):
     """The last step of an epoch too: its validation, best weights and row are still to come."""
     monkeypatch.setattr(session, "_CHECKPOINT_SECONDS", -1)  # after every step
-    outcome, weights, rows = train(splits, tmp_path / "whole")
-    assert len(rows) == 2 and splits.steps_per_epoch > 2
-    for step in range(1, outcome.steps + 1):
+    assert len(whole[2]) == 2 and splits.steps_per_epoch > 2
+    for step in range(1, whole[0].steps + 1):
         directory = tmp_path / f"killed-{step}"
         with pytest.raises(Killed):
-            train(splits, directory, kill_after=step)
-        resumed, same_weights, same_rows = train(splits, directory)
-        assert same_rows == rows, step
-        assert (resumed.best_epoch, resumed.steps) == (outcome.best_epoch, outcome.steps), step
-        assert all(map(np.array_equal, same_weights, weights)), step
+            train(splits, directory, after=(step, kill))
+        assert_same(train(splits, directory), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.model_names())
+def test_a_training_of_any_model_killed_again_and_again_changes_nothing(
+    name, splits, tmp_path, monkeypatch
+):
+    whole = train(splits, tmp_path / "whole", name)
+    monkeypatch.setattr(session, "_CHECKPOINT_SECONDS", -1)
+    for step in (1, splits.steps_per_epoch - 1, splits.steps_per_epoch, whole[0].steps - 1):
+        with pytest.raises(Killed):
+            train(splits, tmp_path / "parts", name, after=(step, kill))
+    assert_same(train(splits, tmp_path / "parts", name), whole)
+
+
+def test_what_is_read_of_a_run_is_what_its_checkpoint_holds(splits, whole, tmp_path, caplog):
+    """metrics.csv is written anew; best.weights.h5, which an earlier version read, is nothing."""
+    train(splits, tmp_path / "run")
+    (tmp_path / "run" / runs.METRICS).write_bytes(b"epoch,val_elbo\r\n1,")
+    (tmp_path / "run" / runs.CHECKPOINTS / "best.weights.h5").write_bytes(b"garbage")
+    assert_same(train(splits, tmp_path / "run"), whole)
+    assert "metrics.csv is damaged or gone: written anew" in caplog.text
+
+
+def test_out_of_time_within_an_epoch_stops_there_and_more_time_goes_on(
+    splits, whole, tmp_path, monkeypatch
+):
+    def out_of_time(self):  # every step takes a minute
+        return self.step() >= (self.settings.max_minutes or np.inf)
+
+    monkeypatch.setattr(session._Session, "out_of_time", out_of_time)
+    first = train(splits, tmp_path / "run", max_minutes=2)
+    assert (first[0].ended, first[0].steps, first[0].best_epoch, first[2]) == ("time", 2, 0, [])
+    assert not all(map(np.array_equal, first[1], create("vae", splits).get_weights()))
+    steps = splits.steps_per_epoch + 1
+    second = train(splits, tmp_path / "run", max_minutes=steps)
+    assert (second[0].ended, second[0].steps, second[0].best_epoch) == ("time", steps, 1)
+    assert second[2] == whole[2][:1]
+    assert_same(train(splits, tmp_path / "run"), whole)
+
+
+def test_time_is_looked_at_within_a_call_of_the_loop(splits, tmp_path, monkeypatch):
+    """A call of many slow steps may take far longer than the time that is left."""
+    seen = []
+
+    def out_of_time(self):
+        seen.append(self.step())
+        return self.step() >= 3
+
+    monkeypatch.setattr(session._Session, "out_of_time", out_of_time)
+    model = create("vae", splits)
+    training.compile_model(model, SETTINGS, splits.steps_per_epoch)
+    assert model.steps_per_execution == splits.steps_per_epoch > 3  # one call
+    model.pace_seconds = 1e-9  # every step is a long one
+    outcome = training.train(model, splits, tmp_path, SETTINGS)
+    assert outcome.steps == 3 and seen[:4] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_that_was_made(number, splits, whole, tmp_path):
+    def terminated(number, frame):
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train(splits, tmp_path / "run", after=(3, lambda: os.kill(os.getpid(), number)))
+        assert signal.getsignal(signal.SIGTERM) is terminated  # as before the training
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    saved = sorted((tmp_path / "run" / runs.CHECKPOINTS).glob("*.index"))[-1].name
+    assert saved in ("step-0000000003.index", "step-0000000004.index")
+    assert_same(train(splits, tmp_path / "run"), whole)
+
+
+def test_a_signal_during_validation_leaves_the_epoch_to_be_ended(
+    splits, whole, tmp_path, monkeypatch
+):
+    """Averaged weights are in place at that moment: the raw ones are saved."""
+    real = session.validation
+
+    def interrupted(model, splits):
+        validate = real(model, splits)
+
+        def once(between):
+            os.kill(os.getpid(), signal.SIGINT)
+            return validate(between)
+
+        return once
+
+    monkeypatch.setattr(session, "validation", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(splits, tmp_path / "run")
+    monkeypatch.setattr(session, "validation", real)
+    assert not (tmp_path / "run" / runs.METRICS).exists()
+    assert_same(train(splits, tmp_path / "run"), whole)

@@ -33,14 +33,15 @@ def run(*given):
     cli.run(sample.sample, sample.FLAGS, ["sample", *map(str, given)])
 
 
-def pixels_of(name):
-    """Returns a likelihood over one row of four pixels, batch [1]."""
+def pixels_of(name, copies=1):
+    """Returns a likelihood over one row of four pixels, batch [copies]."""
     parameters = np.random.default_rng(0).normal(size=(1, 1, 4, 15)).astype(np.float32)
+    parameters = np.repeat(parameters, copies, axis=0)
     if name == "bernoulli":
         return likelihoods.pixel_likelihood(name, parameters[..., :1], 1)
     if name == "discretized_logistic":
         return likelihoods.pixel_likelihood(name, parameters, 1)
-    location = tf.constant([[[[-1.0], [-0.3], [0.2], [0.99]]]])
+    location = tf.repeat([[[[-1.0], [-0.3], [0.2], [0.99]]]], copies, axis=0)
     return vdm.tfd.Independent(vdm.QuantizedPixel(location, 0.01), 3)
 
 
@@ -50,9 +51,9 @@ def test_drawn_pixels_have_the_likelihoods_frequencies(name):
     seeds = noise.rows(0, 20_000)
     drawn = np.asarray(likelihoods.draw(likelihood, seeds))[:, 0, :, 0]  # [N, 4]
     levels = np.array([0, 1]) if name == "bernoulli" else np.arange(256) / 255
-    pixels = [np.full((1, 1, 4, 1), level, np.float32) for level in levels]
-    log_prob = np.stack([likelihood.distribution.log_prob(pixel) for pixel in pixels])
-    probability = np.exp(log_prob)[:, 0, 0, :, 0]  # [levels, 4]
+    pixels = np.tile(levels.astype(np.float32)[:, None, None, None], (1, 1, 4, 1))
+    log_prob = pixels_of(name, len(levels)).distribution.log_prob(pixels)
+    probability = np.exp(np.asarray(log_prob))[:, 0, :, 0]  # [levels, 4]
     counts = (drawn[None] == levels[:, None, None].astype(np.float32)).mean(1)
     assert counts.sum(0) == pytest.approx(1)
     error = np.sqrt(probability * (1 - probability) / len(drawn))

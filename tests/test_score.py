@@ -180,7 +180,7 @@ def test_images_of_another_size_are_fitted_when_asked(trained, tmp_path, one_lin
         (["--images=IMAGES", "--batch_size=0"], "at least 1"),
         (["--images=IMAGES", "--output=scores.xlsx"], "ends in .csv"),
         (["--images=IMAGES", "--output=/no/such/scores.csv"], "cannot be written"),
-        (["--images=IMAGES", "--output=IMAGES/scores.csv"], "among the images"),
+        (["--images=IMAGES", "--output=IMAGES/scores.csv"], "lies among them"),
         (["--images=IMAGES", "--normal=straneg"], "Did you mean 'strange'"),
         (["--images=IMAGES", "--label=3"], "not conditional"),
         (["--images=IMAGES", "--dataset=digits"], "got both"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_zoo.metrics import total_correlation as metric
 from vae_zoo.models import beta_tc, factor
 
 KEY = tf.constant([0, 5])
@@ -41,6 +42,38 @@ def test_independent_latents_have_none():
     scale = np.full_like(mean, 0.5)
     z = mean + scale * np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
     assert float(beta_tc.total_correlation(z, mean, scale, 2000)) == pytest.approx(0, abs=0.05)
+
+
+def independent(count, size=10, scale=0.5):
+    """Returns (z, mean, scale) of posteriors whose mixture is a standard normal."""
+    rng = np.random.default_rng(0)
+    mean = math.sqrt(1 - scale**2) * rng.normal(size=(count, size))
+    return mean[:200] + scale * rng.normal(size=(200, size)), mean, np.full_like(mean, scale)
+
+
+def test_bounds_hold_a_known_total_correlation_between_them(aggregate):
+    z, mean, scale = (part.astype(np.float64) for part in aggregate)
+    low, high = metric.bounds(z[:500], mean, scale)
+    assert KNOWN - 0.1 < low < high < KNOWN + 0.1
+    ones = np.ones((100, 3))
+    np.testing.assert_allclose(metric.bounds(ones[:50], 0 * ones, ones), 0, atol=1e-9)
+
+
+def test_bounds_hold_where_a_minibatch_is_off_by_more_than_a_nat():
+    """Ten independent latents: as the docstring of beta_tc says."""
+    z, mean, scale = independent(1000)
+    low, high = metric.bounds(z, mean, scale)
+    closer = metric.bounds(*independent(4000))
+    assert low < closer[0] < 0 < closer[1] < high
+    batch = [tf.constant(part[:128], tf.float32) for part in (z, mean, scale)]
+    assert float(beta_tc.total_correlation(*batch, 50_000)) < -0.8
+
+
+def test_a_model_has_bounds_where_its_posteriors_are_normal(tiny, batch):
+    found = metric.total_correlation(tiny("beta_tc_vae"), batch["image"])
+    assert abs(found["low"]) < 0.1 > abs(found["high"])  # the posteriors are nearly the prior
+    assert found["num_images"] == found["num_samples"] == 8
+    assert metric.total_correlation(tiny("iaf_vae"), batch["image"]) is None
 
 
 def test_weighted_sampling_adds_a_constant(aggregate):

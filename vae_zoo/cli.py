@@ -9,13 +9,15 @@ A command defines its flags on a FlagValues of its own, so that one process can 
         cli.run(evaluate, FLAGS)
 """
 
-import errno
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import os
 import pathlib
+import signal
 import sys
+import threading
 
 from absl import flags, logging
 
@@ -40,22 +42,46 @@ def run(command, flag_values=None, argv=None):
         print(usage(command, flag_values))
         sys.exit(0)
     try:
-        parse(flag_values, argv)
-        for module in flag_values["import"].value:
-            _import(module)
-        command()
+        with _terminated():
+            parse(flag_values, argv)
+            for module in flag_values["import"].value:
+                _import(module)
+            command()
     except errors.UserError as error:
         _fail(error)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _fail(no_space(error.filename))
     except MemoryError as error:
         reason = " ".join(str(error).split()) or "an allocation failed"
         _fail(f"not enough memory ({reason}). Expected smaller images, batches or data.")
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # ends a line of progress
+        print("interrupted: give the same command again to go on", file=sys.stderr)
+        sys.exit(128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT))
+    except Exception as error:
+        if not errors.is_no_room(error):
+            raise
+        _fail(no_space(getattr(error, "filename", None)))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _terminated():
+    """Raises _Terminated where SIGTERM comes, so that a command can tidy up as after Ctrl-C."""
+
+    def stop(number, frame):
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def define_run(flag_values):
@@ -122,8 +148,9 @@ def usage(command, flag_values):
 def no_space(path):
     """Returns the error for a full disk."""
     return errors.UserError(
-        f"no space left on the disk of {path or 'the output directory'}: what was written before "
-        "is intact. Free some space, or take another --output_dir, and give the same command again."
+        f"no space left for {path or 'the output'} (a full disk, a quota or a limit on the size of "
+        "files): what was written before is intact. Free some space, or take another --output_dir, "
+        "and give the same command again."
     )
 
 

@@ -1,7 +1,11 @@
 """What a user did wrong, told in one line."""
 
 import difflib
+import errno
 import math
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM_TEXTS = ("No space left", "quota exceeded", "File too large")
 
 
 class UserError(ValueError):
@@ -38,3 +42,13 @@ def at_least(name, value, least, whole=False):
         kind = "whole number" if whole else "number"
         raise UserError(f"{name}={value!r}: expected a {kind} of at least {least}.")
     return int(value) if whole else value
+
+
+def is_no_room(error):
+    """Returns whether an exception says that a disk is full, or a file larger than is allowed.
+
+    TensorFlow and HDF5 raise exceptions of their own there, which have the system's text alone.
+    """
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return True
+    return any(text in str(error) for text in _NO_ROOM_TEXTS)

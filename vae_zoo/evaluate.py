@@ -71,8 +71,8 @@ def evaluate():
         "versions": runs.versions(),
     }
     output = pathlib.Path(FLAGS.output or place / "evaluation.json")
+    print("\n".join(report.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
-    print(report.likelihood_line(figures))
     print(f"written to {output}")
 
 

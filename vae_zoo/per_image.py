@@ -88,9 +88,10 @@ def check_output(output, suffixes, images=None):
         raise errors.UserError(f"--output={given}: expected a file that ends in {wanted}.")
     if output.is_dir():
         raise errors.UserError(f"--output={given}: it is a folder. Expected a file.")
-    if images and pathlib.Path(images).expanduser().resolve() in output.resolve().parents:
+    place = output.resolve()
+    if images and pathlib.Path(images).expanduser().resolve() in (place, *place.parents):
         raise errors.UserError(
-            f"--output={given} lies among the images. Expected a file outside that folder."
+            f"--output={given} is the images, or lies among them. Expected a file elsewhere."
         )
     try:
         with tempfile.TemporaryFile(dir=output.parent):

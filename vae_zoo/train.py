@@ -40,7 +40,13 @@ _NUMBERS = {
     "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
     "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
-    "max_minutes": (float, None, "stop after so many minutes of training"),
+    "max_minutes": (
+        float,
+        None,
+        "stop after so many minutes of training, within an epoch too: the model is that of the "
+        "best whole epoch, or has the last weights if there is none; the same command with more "
+        "minutes goes on",
+    ),
     "seed": (int, 0, "of weights, data order and noise"),
     "crop": (int, None, "cut this many pixels a side out of the centre first"),
     "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
@@ -110,6 +116,7 @@ def train(given=None):
 
     Example: python -m vae_zoo.train --model=conv_vae
     """
+    given = sys.argv[1:] if given is None else given
     if FLAGS.list_models or FLAGS.list_datasets:
         print(list_models() if FLAGS.list_models else list_datasets())
         return
@@ -117,6 +124,8 @@ def train(given=None):
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
+    if _is_done_already(given):
+        return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
@@ -125,7 +134,6 @@ def train(given=None):
         print(f"note: {note}")
 
     from vae_zoo import runs, training
-    from vae_zoo.runs import initial
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
@@ -139,10 +147,37 @@ def train(given=None):
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
     )
-    resumed = chief and runs.open_run(
-        directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume
-    )
-    if FLAGS.init_from and not resumed:
+    if not chief:
+        training.train(model, splits, directory, settings, strategy=strategy)
+        return
+    with runs.held(directory):
+        _train_in(directory, model, splits, config, settings, strategy)
+
+
+def _is_done_already(given):
+    """Says what is there, where the command is that of a finished training; returns whether."""
+    from vae_zoo.runs import finished
+
+    directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
+    if FLAGS.overwrite:
+        return False
+    report = finished.report_of_command(directory, given, FLAGS.max_minutes)
+    if report is not None:
+        print(finished.text(directory, report))
+    return report is not None
+
+
+def _train_in(directory, model, splits, config, settings, strategy):
+    """Trains a model in a directory that no other process writes to; prints what becomes of it."""
+    from vae_zoo import runs, training
+    from vae_zoo.runs import finished, initial
+
+    resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
+    report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+    if report is not None:
+        print(finished.text(directory, report))
+        return
+    if FLAGS.init_from and not (resumed and training.is_started(directory)):
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
@@ -155,12 +190,10 @@ def train(given=None):
         splits,
         directory,
         settings,
-        callbacks=_callbacks(settings, splits),
+        callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
-    if chief:
-        _finish(directory, model, splits, config, outcome)
-    return directory
+    _finish(directory, model, splits, config, outcome)
 
 
 def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **settings):
@@ -191,16 +224,19 @@ def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **set
             f"train of {type(model).__name__}: expected a model's name, for a run that can be "
             "opened again. model.fit(images) trains an object; vae_zoo.register names a class."
         )
-    given = {"model": model, "dataset": os.fspath(dataset), "output_dir": output_dir, **settings}
+    dataset = os.fspath(dataset)
+    output_dir = output_dir or f"runs/{model}-{_plain_name(dataset)}"
+    given = {"model": model, "dataset": dataset, "output_dir": output_dir, **settings}
     argv = [_flag(name, value) for name, value in given.items() if value is not None]
     argv += [f"--set={name}={value!r}" for name, value in (arguments or {}).items()]
     for name in FLAGS:
         FLAGS[name].unparse()
     try:
         cli.parse(FLAGS, ["train", *argv])
-        return train(argv)
+        train(argv)
     finally:
         FLAGS.unparse_flags()
+    return pathlib.Path(output_dir)
 
 
 def _flag(name, value):
@@ -393,12 +429,17 @@ def _strategy():
     return training.make_strategy(FLAGS.strategy)
 
 
-def _callbacks(settings, splits):
-    from vae_zoo import training
+def _callbacks(settings, splits, directory):
+    from vae_zoo import runs, training
 
     if sys.stderr.isatty():
-        return [training.ProgressBar(settings, splits.batch_size)]
-    return [training.Forecast(settings)]
+        shown = [training.ProgressBar(settings, splits.batch_size)]
+    else:
+        lines = training.ProgressLines(settings, splits.batch_size)
+        shown = [training.Forecast(settings), lines]
+    if settings.strategy == "one":
+        shown.append(training.Samples(directory / runs.TENSORBOARD / "samples", settings))
+    return shown
 
 
 def _plain_name(name):
@@ -406,7 +447,7 @@ def _plain_name(name):
 
 
 def _command(given):
-    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:] if given is None else given)
+    return "python -m vae_zoo.train " + shlex.join(given)
 
 
 def main():

@@ -13,6 +13,7 @@ tfd = tfp.distributions
 ACTIVE_THRESHOLD = 0.01
 _BATCH = 250  # images decoded at once
 _ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
+_LEAST_CHANGE = 1 / 255  # of some pixel on a path: one of 256 grey levels
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
 _UNSEEN_STEP = -(2**30)  # of the noise key: neither training nor the importance samples reach it
 
@@ -172,6 +173,8 @@ def continuity(model, *, seed=0, count=64, steps=16):
     of a step is ||x' - x|| / ||z' - z||: the L2 norm of the difference of the two decoded images
     (pixels in [0, 1]) over the length of the step. The smaller the 95th percentile beside the
     median, the fewer jumps the latent space has. A conditional model keeps the label on a path.
+    Where no pixel changes by a grey level on any path, there is nothing to be continuous: the
+    figure is undefined, not perfect.
 
     Args:
         model: a VAE.
@@ -180,13 +183,18 @@ def continuity(model, *, seed=0, count=64, steps=16):
         steps: steps on each.
 
     Returns:
-        {"median", "p95", "num_paths", "num_steps"}; {"reason"} for a model without such paths.
+        {"median", "p95", "num_paths", "num_steps"}; "median" and "p95" are None, with a "reason",
+        where the images do not change; {"reason"} alone for a model without such paths.
     """
     if not model.decodes_z:
         return {"reason": f"{model.name} has no one z that a straight path could go through"}
-    ratio, _ = path_changes(model, seed=seed, count=count, steps=steps)
+    counts = {"num_paths": count, "num_steps": steps}
+    ratio, images = path_changes(model, seed=seed, count=count, steps=steps)
+    if np.ptp(images, axis=1).max() < _LEAST_CHANGE:
+        reason = "undefined: the images do not change"
+        return {"median": None, "p95": None, "reason": reason, **counts}
     median, high = np.percentile(ratio, (50, 95)).tolist()
-    return {"median": median, "p95": high, "num_paths": count, "num_steps": steps}
+    return {"median": median, "p95": high, **counts}
 
 
 def path_changes(model, *, seed=0, count=64, steps=16):

@@ -21,6 +21,7 @@ from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.probability.elbo import log_weights
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
+_FEW, _FEW_SHARE = 5, 0.01  # effective samples, and their share of K, below which one is warned
 _FEW_IMAGES = 16  # in a block of many samples each
 _COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer
 
@@ -41,12 +42,14 @@ class Evaluation(NamedTuple):
         active_threshold: variance above which a unit is active.
         rate_per_dimension: KL of each latent dimension, for diagonal normals; else None.
         rate_per_layer: rate of each stochastic layer, top first, where there are several.
-        effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights; None where
-            is_bound.
+        effective_sample_size: (sum w)^2 / sum w^2 of an image's importance weights, the mean over
+            images: how many of the K samples count; None where is_bound.
         num_images: images.
         num_samples: K, samples an image; where is_bound, those that its bound is the mean of.
         is_bound: True: nll is the variational bound, because importance weighting has no meaning
             for the model.
+        given_label: True: every figure is of p(x | y), of images whose labels are told; it does not
+            compare with figures of p(x).
     """
 
     elbo: float
@@ -63,6 +66,7 @@ class Evaluation(NamedTuple):
     num_images: int
     num_samples: int
     is_bound: bool
+    given_label: bool
 
 
 class _Plan(NamedTuple):
@@ -146,6 +150,18 @@ def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_deco
     chunk = max(0.0, seconds[1] - seconds[0]) / 2
     block = max(0.0, seconds[0] - chunk) + plan.chunks * chunk
     return block * math.ceil(len(images) / plan.images)
+
+
+def few_effective(effective, num_samples):
+    """Returns whether too few of K importance samples count: below 5, or below 1% of K.
+
+    The bound is then that of a few samples: log p(x) may lie nats above it.
+
+    Args:
+        effective: effective sample size, the mean over images; None for a model without one.
+        num_samples: K.
+    """
+    return effective is not None and effective < max(_FEW, _FEW_SHARE * num_samples)
 
 
 def samples_of_use(model, num_samples):
@@ -354,6 +370,7 @@ def _summarize(model, results, statistics, num_samples):
         num_images=len(results),
         num_samples=num_samples,
         is_bound=bool(model.is_bound),
+        given_label=bool(model.needs_labels),
     )
 
 

@@ -1,5 +1,6 @@
 """What an interrupted evaluation has done so far, kept in a file."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -8,6 +9,7 @@ import warnings
 
 import numpy as np
 
+from vae_zoo import errors
 from vae_zoo.runs import files
 
 _STORE_SECONDS = 1.0  # how much work a killed evaluation may lose
@@ -56,7 +58,8 @@ class PartialResults:
     def delete(self):
         """Removes the file: all is done."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of other settings next time, it is ignored
+                self.path.unlink(missing_ok=True)
 
     def __enter__(self):
         return self
@@ -69,9 +72,13 @@ class PartialResults:
         if self.path is None:
             return
         sizes = [len(block) for block in self.blocks]
-        with files.atomic(self.path) as partial, open(partial, "wb") as file:
-            results = np.concatenate(self.blocks)
-            np.savez(file, fingerprint=self.key, results=results, sizes=sizes)
+        try:
+            with files.atomic(self.path) as partial, open(partial, "wb") as file:
+                results = np.concatenate(self.blocks)
+                np.savez(file, fingerprint=self.key, results=results, sizes=sizes)
+        except (errors.UserError, OSError) as error:
+            self.path = None
+            warnings.warn(f"{error} An interrupted evaluation will start anew.", stacklevel=2)
         self.stored, self.stored_at = len(self.blocks), time.monotonic()
 
     def _read(self):

@@ -5,6 +5,11 @@
 Kim and Mnih (2018), "Disentangling by factorising", eq. 2 and 3, algorithm 2. D is trained beside
 the model to tell samples of q(z) from ones whose dimensions are permuted over the batch, so that
 its logit is the log-ratio of the two densities.
+
+Algorithm 2 draws a second batch for D's step. Here D takes the latents of the same images, encoded
+anew after the model's step. In each step the model meets a D that was not yet trained on its batch
+of that step, as in the paper, and half as many images are read. The price: D's batch is not
+independent of the model's latest step.
 """
 
 import keras

@@ -82,6 +82,10 @@ class Bernoulli(tfd.Bernoulli):
     def __init__(self, logits, dtype=tf.float32, **kwargs):
         super().__init__(logits=logits, dtype=dtype, **kwargs)
 
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return super()._parameter_properties(dtype, num_classes)
+
     def _log_prob(self, event):
         logits = self.logits
         event = tf.broadcast_to(tf.cast(event, logits.dtype), tf.shape(logits))

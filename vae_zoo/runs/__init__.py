@@ -1,7 +1,6 @@
 """Runs: a run's directory, its files, its report and every picture."""
 
 from vae_zoo.runs.directory import (
-    BEST,
     CHECKPOINTS,
     CONFIG,
     METRICS,
@@ -16,11 +15,11 @@ from vae_zoo.runs.directory import (
     read_report,
     save_model,
 )
-from vae_zoo.runs.files import atomic, read_rows, write_json, write_rows
+from vae_zoo.runs.files import atomic, read_rows, rows_text, write_json, write_rows
+from vae_zoo.runs.locks import held
 from vae_zoo.runs.provenance import git_commit, versions
 
 __all__ = [
-    "BEST",
     "CHECKPOINTS",
     "CONFIG",
     "METRICS",
@@ -30,12 +29,14 @@ __all__ = [
     "atomic",
     "describe",
     "git_commit",
+    "held",
     "load_run",
     "load_splits",
     "open_run",
     "read_config",
     "read_report",
     "read_rows",
+    "rows_text",
     "save_model",
     "versions",
     "write_json",

@@ -7,8 +7,8 @@ a sentence, or None where there is nothing to say.
 import math
 
 _LAST = 0.1  # of the training
-_RISING = 0.003  # a gain of this share of the bound, in the last tenth
-_GAP = 0.1  # between validation and training, as a share of the training's bound
+_RISING = 0.003  # a gain of this share of the loss, in the last tenth
+_GAP = 0.1  # between validation and training, as a share of the training's loss
 _USED = 0.5  # of the latent dimensions
 _SILENT = 0.1  # nats: the rate of a layer that says nothing
 _RIGHT = 0.9  # of real test images, for a classifier that one can trust
@@ -48,7 +48,7 @@ def near_chance(report):
 
 
 def still_improving(rows):
-    """Says how much the validation bound rose in the last tenth of a training, where it did."""
+    """Says how much the validation loss fell in the last tenth of a training, where it did."""
     bounds = [_validation(row) for row in rows]
     last = max(1, round(_LAST * len(bounds)))
     if len(bounds) < 2 or not all(map(math.isfinite, bounds)):
@@ -57,27 +57,28 @@ def still_improving(rows):
     if gain <= _RISING * abs(max(bounds)):
         return None
     return (
-        f"still improving when it stopped: the validation ELBO rose by {gain:.2f} nats in the last "
-        f"tenth of training (to {max(bounds):.2f}). Train longer: --steps={2 * rows[-1]['step']}."
+        f"still improving when it stopped: the validation loss fell by {gain:.2f} nats in the last "
+        f"tenth of training, to {-max(bounds):.2f}. Train longer: --steps={2 * rows[-1]['step']}."
     )
 
 
 def overfitting(report, rows):
     """Says that validation images are far worse off than training ones, and since when."""
-    if len(rows) < 2 or rows[-1].get("elbo") is None:
+    if len(rows) < 2 or rows[-1].get("loss", rows[-1].get("elbo")) is None:
         return None
     trained, validated = _training(rows[-1]), _validation(rows[-1])
     if not trained - validated > _GAP * abs(trained):
         return None
-    best = max(rows, key=_validation)
+    kept = [row for row in rows if row["epoch"] == report.get("best_epoch")]
+    best = kept[0] if kept else max(rows, key=_validation)
     since = ""
     if best["epoch"] < rows[-1]["epoch"]:
         since = (
             f"; validation was best in epoch {best['epoch']} of {rows[-1]['epoch']} "
-            f"({_validation(best):.2f}), and those weights are kept"
+            f"({-_validation(best):.2f}), and those weights are kept"
         )
     return (
-        f"overfitting: the ELBO is {trained:.2f} nats on training images and {validated:.2f} on "
+        f"overfitting: the loss is {-trained:.2f} nats on training images and {-validated:.2f} on "
         f"validation images at the end{since}. More images help most; --augment=flip,shift, a "
         "smaller model, or fewer --steps."
     )
@@ -135,10 +136,14 @@ def few_images(report, num_train):
 
 
 def _validation(row):
-    """Returns the bound that the best epoch is chosen by, in nats."""
-    return float(row.get("val_bound") or row["val_elbo"])
+    """Returns the negative of what the best epoch is chosen by, in nats: higher is better."""
+    if row.get("val_loss") is not None:
+        return -float(row["val_loss"])
+    return float(row.get("val_bound") or row["val_elbo"])  # of a run of an earlier version
 
 
 def _training(row):
-    """Returns the same bound of the training images, the mean over an epoch."""
+    """Returns the same of the training images, the mean over an epoch."""
+    if row.get("val_loss") is not None:
+        return -float(row["loss"])
     return float(row["bound"] if row.get("val_bound") and row.get("bound") else row["elbo"])

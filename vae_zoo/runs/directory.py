@@ -9,15 +9,16 @@ metrics.csv  one row an epoch;  report.json  the figures on the test split
 import json
 import pathlib
 import shutil
-import tempfile
+import zipfile
 
 from vae_zoo import errors
+from vae_zoo.runs import locks, schema
 from vae_zoo.runs.files import atomic, plain, write_json
 from vae_zoo.runs.provenance import git_commit, versions
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 FORMAT = 1  # of a run; a run of before it was counted has none
-CHECKPOINTS, BEST, TENSORBOARD = "checkpoints", "best.weights.h5", "tensorboard"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
 # goes last, so that the same command goes on after a kill.
 _WRITTEN = (
@@ -47,37 +48,13 @@ def read_config(directory):
         raise errors.UserError(
             f"{path} cannot be read ({error}). Restore it, or train in another directory."
         ) from error
-    _check_shape(path, config)
-    return config
-
-
-def _check_shape(path, config):
-    """Raises a UserError for a config.json that this program has not written."""
-    if not isinstance(config, dict):
-        raise _not_ours(path, "the whole", config)
-    if config.get("format", FORMAT) != FORMAT:
+    if isinstance(config, dict) and config.get("format", FORMAT) != FORMAT:
         raise errors.UserError(
             f"{path} is of format {config['format']!r:.40}; this version reads format {FORMAT}. "
             "A newer version of vae_zoo wrote it: expected that version, or a run of this one."
         )
-    wanted = {"model": str, "arguments": dict, "dataset": dict, "training": dict}
-    for name, kind in wanted.items():
-        if not isinstance(config.get(name), kind):
-            raise _not_ours(path, repr(name), config.get(name))
-    shape, seed = config["arguments"].get("image_shape"), config["training"].get("seed")
-    if not isinstance(shape, list) or [type(size) for size in shape] != [int] * 3:
-        raise _not_ours(path, "'image_shape' of its arguments", shape)
-    if type(seed) is not int:
-        raise _not_ours(path, "'seed' of its training", seed)
-    if not isinstance(config["dataset"].get("name"), str):
-        raise _not_ours(path, "'name' of its dataset", config["dataset"].get("name"))
-
-
-def _not_ours(path, part, value):
-    return errors.UserError(
-        f"{path} is not a run's: {part} is {value!r:.40}. Expected what a training wrote. Restore "
-        "it, or take another directory."
-    )
+    schema.check_config(path, config)
+    return config
 
 
 def load_run(directory):
@@ -102,13 +79,19 @@ def load_run(directory):
             f"to go on: {config.get('command', 'python -m vae_zoo.train ...')}"
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise ValueError("a checksum is wrong")
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise errors.UserError(
             f"{path} cannot be loaded: it is corrupt or of another version "
             f"({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
-            "Restore it, or train again with --overwrite."
+            "Restore it; or delete it, and give the command of the training again: it writes it "
+            "anew from its checkpoint."
         ) from error
+    schema.check_arguments(pathlib.Path(directory) / CONFIG, config["arguments"], model)
+    return model
 
 
 def read_report(directory):
@@ -120,8 +103,7 @@ def read_report(directory):
     path = pathlib.Path(directory) / REPORT
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(report, dict) or "minutes" not in report:
-            raise ValueError("no report of a run")
+        schema.check_report(path, report)
     except (OSError, ValueError, RecursionError) as error:
         raise errors.UserError(
             f"{path} cannot be read ({error}): the training has not finished, or the file is "
@@ -180,7 +162,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
             model, or a training with other settings.
     """
     directory = pathlib.Path(directory)
-    _make_writable(directory)
+    locks.make_writable(directory)
     entries = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
     is_run = CONFIG in entries
     if entries and not is_run:
@@ -242,18 +224,6 @@ def _check_same_settings(directory, there, here):
             f"--output_dir={directory} holds a run with other settings ({'; '.join(changed)}). "
             "Give the same flags to go on, another directory, or --overwrite to delete that run."
         )
-
-
-def _make_writable(directory):
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise errors.UserError(
-            f"--output_dir={directory} cannot be written ({error.strerror}). "
-            "Expected a directory that you may write to: take another one."
-        ) from error
 
 
 def _delete(path):

@@ -2,33 +2,84 @@
 
 import contextlib
 import csv
+import fcntl
+import io
 import json
 import math
 import os
 import pathlib
 import tempfile
 
+from vae_zoo import errors
+
+_PARTIAL = ".partial-"  # how the names of unfinished files begin
+
 
 @contextlib.contextmanager
 def atomic(path):
     """Yields a path beside `path`, of the same suffix, that takes its place when all went well.
+
+    The content is on the disk before it takes the place, so that a power failure leaves the old
+    file or the new one. It is locked meanwhile: see `remove_partials`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: where nothing can be written there.
 
     Example:
         with atomic("run/model.keras") as partial:
             model.save(partial)
     """
     path = pathlib.Path(path)
-    handle, partial = tempfile.mkstemp(suffix="".join(path.suffixes), prefix=".", dir=path.parent)
-    os.close(handle)
-    os.chmod(partial, 0o666 & ~_umask())
+    suffix = "".join(path.suffixes)
+    with _told(path):
+        handle, partial = tempfile.mkstemp(suffix=suffix, prefix=_PARTIAL, dir=path.parent)
     try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.chmod(partial, 0o666 & ~_umask())
         yield partial
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
+        sync(partial)
+        with _told(path):
+            os.replace(partial, path)
+        sync(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
+        os.close(handle)
+
+
+def sync(path):
+    """Waits until a file, or the names in a directory, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_partials(directory):
+    """Removes the unfinished files that killed processes have left; those of living ones stay."""
+    for path in pathlib.Path(directory).glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _told(path):
+    """Turns what the system says against a file at `path` into one line; not a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if errors.is_no_room(error):
+            raise
+        raise errors.UserError(
+            f"{path} cannot be written ({error.strerror}). Expected a file in a directory that is "
+            "there and that you may write to."
+        ) from error
 
 
 def write_json(path, value):
@@ -40,19 +91,44 @@ def write_json(path, value):
 
 def write_rows(path, rows):
     """Writes dicts as a CSV file atomically; the columns are those of the last row."""
-    with atomic(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[-1]), restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic(path) as partial:
+        pathlib.Path(partial).write_bytes(rows_text(rows).encode())
+
+
+def rows_text(rows):
+    """Returns dicts as the text of a CSV file; the columns are those of the last row."""
+    if not rows:
+        return ""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[-1]), restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def read_rows(path):
-    """Returns the rows of a CSV file of numbers, or an empty list where there is none."""
+    """Returns the rows of a CSV file of numbers, or an empty list where there is none.
+
+    Raises:
+        UserError: for a file that is no such table, or that was cut off.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            rows = [dict(row) for row in csv.DictReader(file)]
     except FileNotFoundError:
         return []
+    except (ValueError, OSError, csv.Error) as error:
+        raise _no_table(path, error) from error
+    if any(None in row or None in row.values() for row in rows):
+        raise _no_table(path, "a row has another number of columns than the head")
+    return [{name: _number(text) for name, text in row.items()} for row in rows]
+
+
+def _no_table(path, reason):
+    return errors.UserError(
+        f"{path} cannot be read ({reason}): it is damaged. The command of the training, given "
+        "again, writes it anew from its checkpoint."
+    )
 
 
 def _number(text):

@@ -13,6 +13,7 @@ _GAP = 2  # pixels of white between images
 _DPI = 150
 _LONGEST_TITLE = 48  # letters
 _LONGEST = 24  # images in a row of a grid
+_NAME = 24  # letters of a class's name
 
 
 def image_grid(path, images, columns=None, titles=None):
@@ -57,23 +58,41 @@ def show(images, columns=None):
     return figure
 
 
-def reconstructions(path, images, reconstructions, columns=8):
-    """Draws images above their reconstructions, in pairs of rows.
+def samples_by_class(path, rows, names):
+    """Draws samples of each class, one row for each, next to its name.
 
     Args:
         path: the PNG file.
-        images: float [N, H, W, C] in [0, 1].
+        rows: float [classes, n, H, W, C] in [0, 1].
+        names: of the classes.
+    """
+    short = [name if len(name) <= _NAME else name[: _NAME - 1] + "…" for name in names]
+    _draw_rows(path, np.asarray(rows), short)
+
+
+def reconstructions(path, images, reconstructions, columns=8, originals=None, drawn=True):
+    """Draws images above their reconstructions, in groups of rows.
+
+    Args:
+        path: the PNG file.
+        images: what the model saw, float [N, H, W, C] in [0, 1].
         reconstructions: of the same shape.
         columns: images a row.
+        originals: of the same shape: grey images that binary ones were drawn from, a third row
+            on top; None where the model saw the images as they are.
+        drawn: whether the binary images were drawn at random, or are a threshold of the grey ones.
     """
-    images, reconstructions = np.asarray(images), np.asarray(reconstructions)
-    columns = min(columns, len(images))
-    parts = []
+    kinds = {"test image": images, "reconstruction": reconstructions}
+    if originals is not None:
+        binary = "drawn binary image" if drawn else "binary image"
+        kinds = {"grey original": originals, binary: images, "reconstruction": reconstructions}
+    columns, parts = min(columns, len(images)), []
     for start in range(0, len(images), columns):
-        parts += [_padded(a[start : start + columns], columns) for a in (images, reconstructions)]
-    beside = ["image", "again"] * (len(parts) // 2)
-    tiles = tiled(np.concatenate(parts), columns, group=2)
-    _draw_tiles(path, tiles, columns, images.shape[1:3], beside=beside, group=2)
+        parts += [_padded(np.asarray(a)[start : start + columns], columns) for a in kinds.values()]
+    beside = list(kinds) * (len(parts) // len(kinds))
+    tiles = tiled(np.concatenate(parts), columns, group=len(kinds))
+    shape = np.shape(images)[1:3]
+    _draw_tiles(path, tiles, columns, shape, beside=beside, group=len(kinds))
 
 
 def errors_of(path, images, reconstructions, titles):

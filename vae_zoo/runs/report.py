@@ -5,12 +5,24 @@ import pathlib
 import numpy as np
 
 from vae_zoo import runs
-from vae_zoo.metrics import latent_space, likelihood, reconstruction, sample_quality
+from vae_zoo.metrics import (
+    latent_space,
+    likelihood,
+    reconstruction,
+    sample_quality,
+    total_correlation,
+)
 from vae_zoo.probability import noise
-from vae_zoo.runs import advice, plots
+from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
+_CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
 _MANY_SKIPPED = 0.01
+_FEW_EFFECTIVE = (
+    "Only {effective_sample_size:.1f} of {num_samples} importance samples count: the NLL is an "
+    "upper bound that more samples would lower. Its standard error is over images, not of the "
+    "bound's bias."
+)
 
 
 def is_bce(config):
@@ -26,6 +38,8 @@ def likelihood_figures(evaluation, config):
     """
     figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
     if not is_bce(config):
+        if likelihood.few_effective(evaluation.effective_sample_size, evaluation.num_samples):
+            figures["nll_warning"] = _FEW_EFFECTIVE.format(**figures)
         return figures
     for name in ("nll", "nll_stderr", "bits_per_dim"):
         figures.pop(name, None)
@@ -54,13 +68,17 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
     figures |= model.figures()
     if splits.binarization == "none":
         figures["reconstruction"] = reconstruction.peak_signal_to_noise(model, images, labels)
+    if hasattr(model, "tc_weight"):
+        figures["total_correlation"] = total_correlation.total_correlation(
+            model, splits.images("train", total_correlation.POSTERIORS), seed=seed
+        )
     figures["continuity"] = latent_space.continuity(model, seed=seed)
     figures["completeness"] = sample_quality.completeness(
         model,
-        splits.raw("train")[: sample_quality.FITTED] / np.float32(255),
+        splits.raw("train")[: sample_quality.FITTED],
         splits.labels("train", sample_quality.FITTED),
-        splits.raw("test") / np.float32(255),
-        splits.labels("test"),
+        splits.raw("test")[: sample_quality.TESTED],
+        splits.labels("test", sample_quality.TESTED),
         seed=seed,
     )
     return figures
@@ -78,7 +96,9 @@ def write_report(directory, model, splits, config, outcome, figures):
         "notes": [*splits.notes, *_warnings(outcome)],
         **figures,
         "advice": advice.advice(
-            figures, runs.read_rows(pathlib.Path(directory) / runs.METRICS), splits.num_train
+            {**figures, "best_epoch": outcome.best_epoch},
+            runs.read_rows(pathlib.Path(directory) / runs.METRICS),
+            splits.num_train,
         ),
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         **outcome._asdict(),
@@ -90,13 +110,16 @@ def write_report(directory, model, splits, config, outcome, figures):
 def draw(directory, model, splits, seed):
     """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
     directory = pathlib.Path(directory)
-    labels = latent_space.cycle_labels(model, _PICTURED)
-    rows = noise.rows(seed, _PICTURED)
-    plots.image_grid(directory / "samples.png", np.asarray(model.generate(rows, labels)))
+    _draw_samples(directory / "samples.png", model, splits, seed)
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
     image_labels = image_labels if model.needs_labels else None
-    reconstructions = np.asarray(model.reconstruct(images, image_labels))
-    plots.reconstructions(directory / "reconstructions.png", images, reconstructions)
+    plots.reconstructions(
+        directory / "reconstructions.png",
+        images,
+        np.asarray(model.reconstruct(images, image_labels)),
+        originals=grey_originals(splits, len(images)),
+        drawn=splits.binarization == "dynamic",
+    )
     paths = latent_space.interpolations(model, seed=seed, count=6, steps=10)
     if paths is not None:
         plots.interpolations(directory / "interpolations.png", paths)
@@ -107,23 +130,46 @@ def draw(directory, model, splits, seed):
         plots.curves(directory / "curves.png", history)
 
 
+def _draw_samples(path, model, splits, seed):
+    """Draws prior samples: a square of them, or a row for each class of a conditional model."""
+    if not model.needs_labels:
+        plots.image_grid(path, np.asarray(model.generate(noise.rows(seed, _PICTURED))))
+        return
+    classes = min(model.num_classes, _CLASSES)
+    labels = np.repeat(np.arange(classes, dtype=np.int32), _OF_CLASS)
+    images = np.asarray(model.generate(noise.rows(seed, len(labels)), labels))
+    names = splits.label_names or [str(label) for label in range(classes)]
+    rows = images.reshape(classes, _OF_CLASS, *images.shape[1:])
+    plots.samples_by_class(path, rows, names[:classes])
+
+
+def grey_originals(splits, count, split="test"):
+    """Returns the grey images that binary ones are made of, [count, H, W, C]; None for others."""
+    if splits.binarization not in ("dynamic", "threshold"):
+        return None
+    return splits.raw(split)[:count] / np.float32(255)
+
+
 def summary(directory, report):
     """Returns lines: the bound, the two properties, the training, the pictures, what next."""
     pictures = sorted(path.name for path in pathlib.Path(directory).glob("*.png"))
-    run = f"--run={directory}"
     lines = [
-        likelihood_line(report),
+        *likelihood_lines(report),
         *_reconstruction_lines(report),
         _property_line(report),
+        *_total_correlation_lines(report),
         _training_line(report),
         *(f"Note: {sentence}" for sentence in report["advice"]),
         f"Pictures in {directory}: {', '.join(pictures)}",
-        "Next, one of:",
-        f"  python -m vae_zoo.evaluate {run}",
-        f"  python -m vae_zoo.sample {run}",
-        f"  python -m export {run} --output_dir={directory}-export",
+        *finished.next_steps(directory),
     ]
     return "\n".join(lines)
+
+
+def likelihood_lines(report):
+    """Returns `likelihood_line`, and a warning where few of the importance samples count."""
+    warning = report.get("nll_warning")
+    return [likelihood_line(report), *([f"WARNING: {warning}"] if warning else [])]
 
 
 def likelihood_line(report):
@@ -139,11 +185,21 @@ def likelihood_line(report):
         )
     parts = f"rate {report['rate']:.2f}{_layers(report)}, distortion {report['distortion']:.2f}"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
-    nll = "a bound" if report["is_bound"] else f"{report['num_samples']} importance samples"
+    nll = _kind(report)
     return (
         f"ELBO {report['elbo']:.2f} nats ({parts}); NLL {report['nll']:.2f}{_stderr(report)} "
         f"({nll}){bits}, {source}"
     )
+
+
+def _kind(report):
+    """Returns what an NLL is: given the label or not; a bound, or of how many samples."""
+    given = "given the label, " if report.get("given_label") else ""
+    if report["is_bound"]:
+        return f"{given}a bound"
+    effective = report.get("effective_sample_size")
+    counted = "" if effective is None else f" of which {effective:.1f} count"
+    return f"{given}{report['num_samples']} importance samples{counted}"
 
 
 def _stderr(report):
@@ -179,17 +235,44 @@ def _property_line(report):
     )
     second = (
         f"completeness: {100 * complete['share']:.0f}% of {complete['num_samples']} prior samples "
-        f"are surely one of the classes, {complete['classes_seen']} of {complete['classes']} appear"
+        f"are surely one of the classes{_of_real(complete)}, {complete['classes_seen']} of "
+        f"{complete['classes']} appear{_diversity(complete)}"
         if complete.get("share") is not None
         else f"completeness: absent ({complete['reason']})"
     )
     return f"{first}; {second}"
 
 
+def _total_correlation_lines(report):
+    """Returns a line on the dependence of latents, of a model that penalises it, or none."""
+    found = report.get("total_correlation")
+    if not found:
+        return []
+    return [
+        f"Total correlation of the latents: between {found['low']:.2f} and {found['high']:.2f} "
+        f"nats, from the posteriors of {found['num_images']:,} training images (the penalty "
+        "that was trained estimates it from a batch, with a bias of a nat or more)"
+    ]
+
+
+def _of_real(complete):
+    """Returns the same share of real test images, as words, where it was measured."""
+    share = complete.get("test_share")
+    return "" if share is None else f" (real test images: {100 * share:.0f}%)"
+
+
+def _diversity(complete):
+    """Returns how far apart samples of a class lie, as words, where two of one class were found."""
+    share = complete.get("diversity")
+    if share is None:
+        return ""
+    return f"; samples of a class lie {100 * share:.0f}% as far apart as real images do"
+
+
 def _training_line(report):
     return (
         f"Trained {report['epochs']} epochs in {report['minutes']:.1f} min "
-        f"({report['images_per_second']:,.0f} images/s), best epoch {report['best_epoch']}; "
+        f"({report['images_per_second']:,.0f} images/s), {finished.chosen(report)}; "
         f"{_use_of_latents(report)}; {report['skipped']} steps skipped, "
         f"{report['restarts']} restarts"
         + "".join(f". WARNING: {note}" for note in report["notes"] if "skipped" in note)

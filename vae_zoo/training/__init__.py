@@ -1,7 +1,9 @@
 """Training: settings, the session around `fit`, its loop, optimizers and checkpoints."""
 
 from vae_zoo.training.budget import plan, steps_in
-from vae_zoo.training.progress_bar import Forecast, ProgressBar
+from vae_zoo.training.checkpoints import is_started
+from vae_zoo.training.progress_bar import Forecast, ProgressBar, ProgressLines
+from vae_zoo.training.samples import Samples
 from vae_zoo.training.session import train
 from vae_zoo.training.settings import PRECISIONS, SCHEDULES, STRATEGIES, Outcome, Settings
 from vae_zoo.training.setup import compile_model, is_chief, make_strategy
@@ -11,11 +13,14 @@ __all__ = [
     "Outcome",
     "PRECISIONS",
     "ProgressBar",
+    "ProgressLines",
     "SCHEDULES",
     "STRATEGIES",
+    "Samples",
     "Settings",
     "compile_model",
     "is_chief",
+    "is_started",
     "make_strategy",
     "plan",
     "steps_in",

@@ -3,12 +3,20 @@
 import logging
 import pathlib
 import shutil
+import tempfile
 
 import tensorflow as tf
 
-from vae_zoo import cli, errors
+from vae_zoo import cli, errors, runs
+from vae_zoo.runs import files
 
 _KEPT = 2  # one to fall back on
+_GLOB = set("*?[]{}\\")
+
+
+def is_started(directory):
+    """Returns whether a run has a checkpoint to go on from."""
+    return any((pathlib.Path(directory) / runs.CHECKPOINTS).glob("step-*.index"))
 
 
 class Checkpoints:
@@ -25,9 +33,10 @@ class Checkpoints:
 
     def __init__(self, directory, trackables, is_chief=True):
         self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.is_chief = is_chief
         self._checkpoint = tf.train.Checkpoint(**trackables)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._link = _link(self.directory)
 
     def paths(self):
         """Returns the prefixes of the checkpoints there are, newest first."""
@@ -39,15 +48,18 @@ class Checkpoints:
         Raises:
             UserError: where the disk is full.
         """
+        name = f"step-{step:010d}"
         directory = self.directory if self.is_chief else self.directory / f".worker-{id(self)}"
         try:
-            self._checkpoint.write(str(directory / f"step-{step:010d}"))
-        except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError, OSError) as error:
+            self._checkpoint.write(self._name_for_tensorflow(directory / name))
+        except (tf.errors.OpError, OSError) as error:
             self._remove_unfinished(directory)
-            if "space" not in str(error) and "quota" not in str(error):
+            if not errors.is_no_room(error):
                 raise
             raise cli.no_space(self.directory) from error
         if self.is_chief:
+            for part in (*directory.glob(f"{name}.*"), directory):
+                files.sync(part)
             self._prune()
         else:
             shutil.rmtree(directory, ignore_errors=True)
@@ -61,7 +73,7 @@ class Checkpoints:
         paths = self.paths()
         for path in paths:
             try:
-                self._checkpoint.read(str(path)).assert_consumed()
+                self._checkpoint.read(self._name_for_tensorflow(path)).assert_consumed()
                 return True
             except Exception as error:  # noqa: BLE001 - a damaged file raises anything
                 reason = str(error).splitlines()[0][:120]
@@ -75,6 +87,10 @@ class Checkpoints:
             )
         return False
 
+    def _name_for_tensorflow(self, path):
+        place = self.directory if self._link is None else pathlib.Path(self._link.name, "link")
+        return str(place / path.relative_to(self.directory))
+
     @staticmethod
     def _remove_unfinished(directory):
         """Frees what a full disk or a kill has left of a checkpoint that was being written."""
@@ -86,3 +102,15 @@ class Checkpoints:
         for path in self.paths()[_KEPT:]:
             for part in self.directory.glob(f"{path.name}.*"):
                 part.unlink()
+
+
+def _link(directory):
+    """Returns a temporary folder with a "link" to a directory whose path TensorFlow misreads.
+
+    Its reader takes `*`, `?`, brackets, braces and backslashes for patterns. None for other paths.
+    """
+    if not _GLOB & set(str(directory)):
+        return None
+    place = tempfile.TemporaryDirectory(prefix="vae_zoo-")
+    pathlib.Path(place.name, "link").symlink_to(directory.resolve())
+    return place

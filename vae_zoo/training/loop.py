@@ -4,10 +4,33 @@
 Keras's own; its own loop fails under several replicas.
 """
 
+import contextlib
+import time
 import types
 
 import keras
 import tensorflow as tf
+
+
+class _Pace:
+    """How many steps run between two looks at a stop: Python sees no signal and no clock meanwhile.
+
+    Args:
+        seconds: that they should take.
+    """
+
+    def __init__(self, seconds):
+        self.steps, self._seconds, self._built = 1, seconds, False
+
+    @contextlib.contextmanager
+    def measured(self, count):
+        """Learns from how long `count` steps take; the first ones also build the graph."""
+        started = time.monotonic()
+        yield
+        if self._built:
+            seconds = max(1e-6, time.monotonic() - started)
+            self.steps = max(1, int(self._seconds * count / seconds))
+        self._built = True
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -36,9 +59,13 @@ class LoopedModel(keras.Model):
         steps_per_epoch: set where an endless data set is cut into epochs; else None.
         steps_made: training steps that lie behind.
         calls_made: calls of the loop since then.
+        must_stop: a function that says whether to leave a call before its end; None: never.
+        pace_seconds: how often to ask it, about.
     """
 
     steps_per_epoch = None
+    must_stop = None
+    pace_seconds = 1.0
 
     def make_train_function(self, force=False):
         """Builds the loop of `fit`: `steps_per_execution` steps a call, on any strategy."""
@@ -73,18 +100,28 @@ class LoopedModel(keras.Model):
             run_steps = tf.function(run_steps, reduce_retracing=True)
             run_what_is_left = tf.function(run_what_is_left, reduce_retracing=True)
 
+        pace = _Pace(self.pace_seconds)
+
+        def run_endless(iterator):
+            left = self._steps_to_run()
+            while left and not (self.must_stop and self.must_stop()):
+                count = min(left, pace.steps)
+                with pace.measured(count):
+                    run_steps(iterator, tf.constant(count))
+                self.steps_made += count
+                left -= count
+
         def train_function(iterator):
-            count = self._steps_to_run()
             if isinstance(iterator, types.GeneratorType):  # of train_on_batch; no graph's loop
                 strategy.run(replica_step, args=(next(iterator),))
-                count = 1
+                self.steps_made += 1
             elif self.steps_per_epoch is None and isinstance(iterator, tf.data.Iterator):
-                count = int(run_what_is_left(iterator, tf.constant(count)))
+                count = int(run_what_is_left(iterator, tf.constant(self._steps_to_run())))
                 if not count:
                     raise StopIteration
-            else:  # endless
-                run_steps(iterator, tf.constant(count))
-            self.steps_made += count
+                self.steps_made += count
+            else:
+                run_endless(iterator)
             self.calls_made += 1
             return self.get_metrics_result()
 

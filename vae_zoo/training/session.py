@@ -3,7 +3,10 @@
 Every epoch ends with the objective of validation images (the model's own, at the full weight of
 the rate), with averaged weights where the optimizer averages them; the best weights of the epochs
 after warm-up are kept, the last ones while it lasts. A checkpoint holds all of the state (weights,
-moments, averages, step, metrics, best score), so that a resumed run is the uninterrupted one.
+moments, averages, step, metrics, the best weights, the rows of metrics.csv), so that a resumed run
+is the uninterrupted one. A training that is out of time, or gets SIGINT or SIGTERM, saves its state
+within the epoch; what it has trained since the last whole epoch is in no figure and no best weights
+until it goes on.
 """
 
 import pathlib
@@ -13,16 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors, runs
-from vae_zoo.training import optimizers
+from vae_zoo import runs
+from vae_zoo.training.best import BestWeights
 from vae_zoo.training.checkpoints import Checkpoints
+from vae_zoo.training.clocks import Clocks
+from vae_zoo.training.history import History
+from vae_zoo.training.interrupts import Interrupted, Signals
+from vae_zoo.training.recovery import Recovery
 from vae_zoo.training.settings import Outcome
 from vae_zoo.training.setup import is_chief, make_strategy
 from vae_zoo.training.validation import validation
 
 _CHECKPOINT_SECONDS = 20
-_BAD_STEPS = 20  # skipped in a row, after which the last good state is restored
-_RESTARTS = 5
 
 
 def train(model, splits, directory, settings, callbacks=(), strategy=None):
@@ -41,13 +46,36 @@ def train(model, splits, directory, settings, callbacks=(), strategy=None):
 
     Raises:
         UserError: where the loss does not stay finite, or the disk is full.
+        KeyboardInterrupt: for SIGINT, after the state was saved; SIGTERM is delivered then, too.
     """
     strategy = strategy or make_strategy("one")
-    with strategy.scope():
-        session = _Session(model, splits, pathlib.Path(directory), settings, is_chief(strategy))
-    session.restore_or_start()
+    best = BestWeights(model)
+    # The workers of a cluster wait for each other: one alone cannot stop to save.
+    with Signals(active=settings.strategy != "multi_worker") as signals:
+        with strategy.scope():
+            session = _Session(
+                model,
+                splits,
+                pathlib.Path(directory),
+                settings,
+                best=best,
+                signals=signals,
+                chief=is_chief(strategy),
+            )
+        session.restore_or_start()
+        try:
+            _fit(session, strategy, callbacks)
+        except Interrupted:
+            session.save_if_good()
+            raise
+        return session.finish()
+
+
+def _fit(session, strategy, callbacks):
+    """Runs Keras's `fit` until the training has ended."""
+    model, splits, settings = session.trained, session.splits, session.settings
     session.finish_pending_epoch()
-    while not session.finished():
+    while not session.ended():
         step, epoch = session.step(), session.epoch()
         data = splits.train_from(step)
         if strategy.num_replicas_in_sync > 1 or settings.strategy != "one":
@@ -63,22 +91,19 @@ def train(model, splits, directory, settings, callbacks=(), strategy=None):
             verbose=0,
             callbacks=[session, *callbacks],
         )
-    return session.finish()
 
 
 class _Session(keras.callbacks.Callback):
     """A training's state beside the model's, and what happens between its steps."""
 
-    def __init__(self, model, splits, directory, settings, chief):
+    def __init__(self, model, splits, directory, settings, *, best, signals, chief):
         super().__init__()
         self.trained, self.splits, self.settings = model, splits, settings
-        self.directory, self.chief = directory, chief
+        self.best, self.signals = best, signals
         names = ("epochs_done", "best_epoch", "restarts")
         self.counts = {name: tf.Variable(0, dtype=tf.int64) for name in names}
         self.best_loss = tf.Variable(np.inf, dtype=tf.float64)
-        self.clocks = {
-            name: tf.Variable(0.0, dtype=tf.float64) for name in ("wall", "cpu", "steady", "images")
-        }
+        self.clocks, self.history = Clocks(), History(directory, chief)
         self.checkpoints = Checkpoints(
             directory / runs.CHECKPOINTS,
             {
@@ -88,14 +113,16 @@ class _Session(keras.callbacks.Callback):
                 "metrics": [variable.value for m in model.metrics for variable in m.variables],
                 "counts": self.counts,
                 "best_loss": self.best_loss,
-                "clocks": self.clocks,
+                "best": best.variables,
+                "clocks": self.clocks.variables,
+                "history": self.history,
             },
             chief,
         )
+        self.recovery = Recovery(model, self.checkpoints, self.counts["restarts"])
         self.validate = validation(model, splits)
-        self.rows, self.writer, self.restored_metrics = [], None, None
-        self.saved_at = self.ticked_at = time.monotonic()
-        self.cpu_at = time.process_time()
+        self.restored_metrics = None
+        self.saved_at = time.monotonic()
 
     # Where training stands.
 
@@ -109,27 +136,38 @@ class _Session(keras.callbacks.Callback):
     def epoch(self):
         return self.step() // self.splits.steps_per_epoch
 
-    def finished(self):
-        out_of_time = (self.settings.max_minutes or np.inf) * 60 <= self.clocks["wall"].numpy()
+    def within_epoch(self):
+        return bool(self.step() % self.splits.steps_per_epoch)
+
+    def ended(self):
+        """Returns why training is over: "epochs", "patience" or "time"; None: it is not."""
         done = self.count("epochs_done")
-        waited = done - self.count("best_epoch")
-        too_long = self.settings.patience and waited >= self.settings.patience
-        return bool(done >= self.settings.epochs or out_of_time or too_long)
+        if done >= self.settings.epochs:
+            return "epochs"
+        if self.settings.patience and done - self.count("best_epoch") >= self.settings.patience:
+            return "patience"
+        return "time" if self.out_of_time() else None
+
+    def out_of_time(self):
+        return self.clocks.now() >= 60 * (self.settings.max_minutes or np.inf)
+
+    def must_stop(self):
+        return self.out_of_time() or self.signals.number is not None
 
     def restore_or_start(self):
         if self.checkpoints.restore():
-            rows = runs.read_rows(self.directory / runs.METRICS)
-            self.rows = [row for row in rows if row["epoch"] <= self.count("epochs_done")]
-            if self.step() % self.splits.steps_per_epoch:
+            if self.within_epoch():
                 self.restored_metrics = [
                     variable.numpy() for m in self.trained.metrics for variable in m.variables
                 ]
         else:
             self.checkpoints.save(0)
+        self.history.open()
         self.trained.set_step(self.step())
-        if self.chief:
-            self.writer = tf.summary.create_file_writer(str(self.directory / runs.TENSORBOARD))
-        self.saved_at = self.ticked_at = time.monotonic()
+        if self.settings.strategy != "multi_worker":  # its workers stop at the same step
+            self.trained.must_stop = self.must_stop
+        self.saved_at = time.monotonic()
+        self.clocks.start()
 
     def finish_pending_epoch(self):
         """Ends an epoch whose last step was saved and whose validation was not."""
@@ -144,30 +182,40 @@ class _Session(keras.callbacks.Callback):
             for variable, value in zip(variables, self.restored_metrics, strict=True):
                 variable.assign(value)
             self.restored_metrics = None
-        self._tick()
+        self.clocks.tick()
         self.first_call = self.step()
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self.trained.run_eagerly:  # no step is ever half done where Python can be stopped
+            self.signals.allow()
+
     def on_train_batch_end(self, batch, logs=None):
+        self.signals.forbid()
         step = self.step()
-        elapsed = self._tick()
+        elapsed = self.clocks.tick()
         if self.first_call is not None and self.trained.calls_made > 1:
-            self.clocks["steady"].assign_add(elapsed)
-            self.clocks["images"].assign_add((step - self.first_call) * self.splits.batch_size)
+            images = (step - self.first_call) * self.splits.batch_size
+            self.clocks.count_images(images, elapsed)
         self.first_call = step
-        self._restart_if_lost()
+        own = [*self.counts.values(), self.best_loss, *self.clocks.variables.values()]
+        self.recovery.restart_if_lost([*own, *self.best.variables], self.history)
         self._save_now_and_then(step)
+        self.signals.check()
+        if self.trained.must_stop is not None and self.out_of_time():
+            self.trained.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        validation = self.validate()
-        self._tick()
+        if self.step() < (epoch + 1) * self.splits.steps_per_epoch:
+            return  # out of time: the rest of the epoch is for the next command
+        validation = self.validate(self.signals.check)
+        self.clocks.tick()
         if self._is_best(validation["loss"]):
             self.counts["best_epoch"].assign(epoch + 1)
-            if self.chief:
-                self._keep_best()
+            self.best.keep(self.trained)
         self.counts["epochs_done"].assign(epoch + 1)
         self._record(epoch + 1, logs, validation)
         self._save_now_and_then(self.step())
-        self.trained.stop_training = self.finished()
+        self.trained.stop_training = self.ended() is not None
 
     # What they do.
 
@@ -180,96 +228,48 @@ class _Session(keras.callbacks.Callback):
             return True
         return self.count("best_epoch") == 0  # one has to be kept, were its loss not finite
 
-    def _tick(self):
-        now, cpu = time.monotonic(), time.process_time()
-        elapsed = now - self.ticked_at
-        self.clocks["wall"].assign_add(elapsed)
-        self.clocks["cpu"].assign_add(cpu - self.cpu_at)
-        self.ticked_at, self.cpu_at = now, cpu
-        return elapsed
-
     def _save_now_and_then(self, step):
-        if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS and not self._bad_steps():
+        if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS and not self.recovery.bad_steps():
             self.checkpoints.save(step)
             self.saved_at = time.monotonic()
 
-    def _guards(self):
-        found = [optimizers.guard(optimizer) for optimizer in self.trained.optimizers]
-        return [guard for guard in found if guard is not None]
-
-    def _bad_steps(self):
-        return max((int(guard.skipped_in_a_row.numpy()) for guard in self._guards()), default=0)
-
-    def _restart_if_lost(self):
-        """Restores the last good weights after many bad steps; step, data and noise go on."""
-        if self._bad_steps() < _BAD_STEPS:
-            return
-        restarts = self.count("restarts") + 1
-        if restarts > _RESTARTS:
-            raise errors.UserError(
-                f"training is lost: after {_RESTARTS} returns to the last good state the gradient "
-                f"was again not finite, or beyond skip_norm={self.settings.skip_norm}, for "
-                f"{_BAD_STEPS} steps. Lower --learning_rate, or take --precision=float32."
-            )
-        skipped = [guard.skipped for guard in self._guards()]
-        ahead = [self.trained.optimizer.iterations, *skipped, *self._own_variables()]
-        values = [variable.numpy() for variable in ahead]
-        self.checkpoints.restore()
-        for variable, value in zip(ahead, values, strict=True):
-            variable.assign(value)
-        for guard in self._guards():
-            guard.skipped_in_a_row.assign(0)
-        self.counts["restarts"].assign(restarts)
-
-    def _own_variables(self):
-        return [*self.counts.values(), self.best_loss, *self.clocks.values()]
-
-    def _keep_best(self):
-        path = self.directory / runs.CHECKPOINTS / runs.BEST
-        with optimizers.averaged(self.trained), runs.atomic(path) as partial:
-            self.trained.save_weights(partial, overwrite=True)
-
     def _record(self, epoch, logs, validation):
-        rate = self.trained.optimizer.learning_rate
+        figures = {f"val_{name}": value for name, value in validation.items()}
         row = {
             "epoch": epoch,
             "step": self.step(),
-            "minutes": round(self.clocks["wall"].numpy() / 60, 4),
-            "cpu_minutes": round(self.clocks["cpu"].numpy() / 60, 4),
-            "images_per_second": round(self._speed(), 1),
-            "learning_rate": float(rate),
+            "minutes": round(self.clocks.minutes(), 4),
+            "cpu_minutes": round(self.clocks.minutes("cpu"), 4),
+            "images_per_second": round(self.clocks.speed(), 1),
+            "learning_rate": float(self.trained.optimizer.learning_rate),
             **{name: float(value) for name, value in (logs or {}).items()},
-            **{f"val_{name}": value for name, value in validation.items()},
-            "skipped": self._skipped(),
+            **figures,
+            "skipped": self.recovery.skipped(),
         }
-        self.rows.append(row)
-        if self.writer is None:
-            return
-        runs.write_rows(self.directory / runs.METRICS, self.rows)
-        with self.writer.as_default(step=self.step()):
-            for name, value in row.items():
-                tf.summary.scalar(name, value)
+        self.history.add(row)
+        if logs is not None:
+            logs.update(figures)  # for the callbacks after this one
 
-    def _speed(self):
-        seconds = self.clocks["steady"].numpy()
-        return float(self.clocks["images"].numpy() / seconds) if seconds else 0.0
-
-    def _skipped(self):
-        return sum(int(guard.skipped.numpy()) for guard in self._guards())
+    def save_if_good(self):
+        """Saves the state, unless the last steps were bad: then it goes on from the one before."""
+        if not self.recovery.bad_steps():
+            self.checkpoints.save(self.step())
 
     def finish(self):
-        """Saves the last state, loads the best weights, and returns the Outcome."""
+        """Saves the last state, puts the best weights in place, and returns the Outcome."""
         self.checkpoints.save(self.step())
-        best = self.directory / runs.CHECKPOINTS / runs.BEST
-        if best.exists():
-            self.trained.load_weights(best)
+        self.trained.must_stop = None
+        if not self.count("best_epoch"):  # out of time in the first epoch: the last weights
+            self.best.keep(self.trained)
+        self.best.put(self.trained)
         return Outcome(
             epochs=self.count("epochs_done"),
             best_epoch=self.count("best_epoch"),
             steps=self.step(),
-            skipped=self._skipped(),
+            skipped=self.recovery.skipped(),
             restarts=self.count("restarts"),
-            minutes=float(self.clocks["wall"].numpy() / 60),
-            cpu_minutes=float(self.clocks["cpu"].numpy() / 60),
-            images_per_second=self._speed(),
+            minutes=self.clocks.minutes(),
+            cpu_minutes=self.clocks.minutes("cpu"),
+            images_per_second=self.clocks.speed(),
+            ended=self.ended(),
         )

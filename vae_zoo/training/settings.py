@@ -23,7 +23,7 @@ class Settings(NamedTuple):
             warm-up; 0 never stops.
         ema: momentum of the averaged weights; 0: none.
         skip_norm: gradient norm beyond which a step is skipped; None: only what is not finite.
-        max_minutes: stop after so much training, whatever the epoch; None: never.
+        max_minutes: stop after so much training, within an epoch too; None: never.
         steps: optimizer steps that were asked for; epochs follow from them. None: epochs were.
         minutes: of training that were asked for; steps follow from the measured speed, once.
     """
@@ -49,13 +49,15 @@ class Outcome(NamedTuple):
     Attributes:
         epochs: epochs trained.
         best_epoch: the one whose weights the model has now: of the lowest validation objective
-            after warm-up; the last one where warm-up did not end.
+            after warm-up; the last one where warm-up did not end; 0 where time was over within the
+            first: then they are the last weights.
         steps: optimizer steps, skipped ones included.
         skipped: steps skipped for their gradient.
         restarts: how often the last good state was restored.
         minutes: wall-clock training time, over all resumed parts.
         cpu_minutes: CPU time of all cores.
         images_per_second: training alone, first call and validation left out.
+        ended: why: "epochs", "patience", or "time" (max_minutes): more time would go on.
     """
 
     epochs: int
@@ -66,3 +68,4 @@ class Outcome(NamedTuple):
     minutes: float
     cpu_minutes: float
     images_per_second: float
+    ended: str = "epochs"

@@ -18,6 +18,7 @@ def validation(model, splits):
     "loss" is what the model trains, at the full weight of the rate: it stays comparable through
     warm-up. The penalties that compare the images of a batch (total correlation, MMD) take batches
     of nearly equal size here, about as large as in training. The noise is the same at every call.
+    The function calls its argument after each batch.
     """
     count = min(splits.num_validation, max(2000, splits.num_train // _SHARE))
     images, labels = splits.images("validation", count), splits.labels("validation", count)
@@ -41,12 +42,12 @@ def validation(model, splits):
             tf.reduce_sum(terms.loss),
         )
 
-    def validate():
+    def validate(between=lambda: None):
+        parts = []
         with optimizers.averaged(model):
-            parts = [
-                sums(*map(tf.constant, bounds_and_index))
-                for bounds_and_index in zip(starts, stops, range(len(starts)), strict=True)
-            ]
+            for bounds_and_index in zip(starts, stops, range(len(starts)), strict=True):
+                parts.append(sums(*map(tf.constant, bounds_and_index)))
+                between()
         distortion = sum(float(part[0]) for part in parts) / count
         rates = sum(part[1].numpy().astype(np.float64) for part in parts) / count  # [L]
         figures = {"loss": sum(float(part[3]) for part in parts) / count}

@@ -1,0 +1,99 @@
+"""A training that is done: what tells it, and what the command says when it is given again.
+
+No TensorFlow: the answer comes at once.
+"""
+
+import logging
+import pathlib
+import shlex
+import zipfile
+
+from vae_zoo import errors
+from vae_zoo.runs.directory import MODEL, REPORT, read_config, read_report
+
+# Flags that say nothing of what is trained.
+_ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
+
+
+def report_of(directory, max_minutes=None):
+    """Returns the report of a training that is done, or None where it has to go on.
+
+    Args:
+        directory: of the run.
+        max_minutes: that the training may take; one that was out of time goes on with more.
+    """
+    directory = pathlib.Path(directory)
+    if not (directory / REPORT).exists() or not is_whole(directory / MODEL):
+        return None
+    try:
+        report = read_report(directory)
+    except errors.UserError as error:
+        logging.warning("%s The run is evaluated again.", error)
+        return None
+    more_time = max_minutes is None or max_minutes > report["minutes"]
+    return None if report.get("ended") == "time" and more_time else report
+
+
+def report_of_command(directory, arguments, max_minutes=None):
+    """Returns the same, for the very command that the run was started with; None for another.
+
+    Args:
+        directory: of the run.
+        arguments: of the command line, the program's name left out.
+        max_minutes: as above.
+    """
+    try:
+        there = shlex.split(read_config(directory).get("command", ""))[3:]
+    except (errors.UserError, ValueError):
+        return None
+    if _telling(there) != _telling(arguments):
+        return None
+    return report_of(directory, max_minutes)
+
+
+def is_whole(path):
+    """Returns whether a zip file, such as model.keras, agrees with all of its checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # noqa: BLE001 - a damaged file raises anything
+        return False
+
+
+def text(directory, report):
+    """Returns lines for a user who gives the command of a finished training again."""
+    bound = report.get("elbo", report.get("negative_bce_less_rate"))
+    lines = [
+        f"{directory} is done: {report['model']} on {report['dataset']}, {report['epochs']} epochs "
+        f"in {report['minutes']:.1f} min, {chosen(report)}"
+        + (f", ELBO {bound:.2f} nats. " if isinstance(bound, float) else ". ")
+        + f"Its model, figures ({REPORT}) and pictures are there.",
+        *next_steps(directory),
+    ]
+    if report.get("ended") == "time":
+        lines.append("  the same command with more --max_minutes goes on")
+    lines.append("  the same command with --overwrite trains anew")
+    return "\n".join(lines)
+
+
+def chosen(report):
+    """Returns which epoch's weights the model has, as words."""
+    if not report["best_epoch"]:
+        return "out of time within the first: the last weights"
+    return f"best epoch {report['best_epoch']}"
+
+
+def next_steps(directory):
+    """Returns lines: the commands that follow a training."""
+    run = f"--run={shlex.quote(str(directory))}"
+    export = shlex.quote(f"{directory}-export")
+    return [
+        "Next, one of:",
+        f"  python -m vae_zoo.evaluate {run}",
+        f"  python -m vae_zoo.sample {run}",
+        f"  python -m export {run} --output_dir={export}",
+    ]
+
+
+def _telling(arguments):
+    return sorted(a for a in arguments if not a.startswith(_ASIDE) and a != "--resume")
