@@ -50,6 +50,10 @@ class VAE(ForUsers, Stacks, KerasModel):
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         num_classes: how many labels there are, where the model uses them.
+        encoder: a keras.Model [B, H, W, C] -> [B, F] in the place of the network's; its weights are
+            saved with the model.
+        decoder: a keras.Model [N, D] -> [N, H, W, P], P numbers a pixel as the likelihood says: C
+            logits of "bernoulli". A conditional model joins the label to both inputs.
         seed: int32, of the run; initial weights are a function of it, all noise of (seed, step,
             layer).
         **kwargs: of keras.Model: name, dtype (a dtype policy).
@@ -104,6 +108,8 @@ class VAE(ForUsers, Stacks, KerasModel):
         warmup_steps=0,
         free_bits=0.0,
         num_classes=None,
+        encoder=None,
+        decoder=None,
         seed=0,
         **kwargs,
     ):
@@ -134,6 +140,8 @@ class VAE(ForUsers, Stacks, KerasModel):
             pixels = (scale, mixture_components, channels)
             self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
+        del encoder, decoder  # build_encoder and build_decoder take them
+        self.check_own_parts()
         parts = (self.prior_part, self.posterior_part)
         self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
         self.built = True
@@ -322,7 +330,22 @@ class VAE(ForUsers, Stacks, KerasModel):
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
     def get_config(self):
-        return {**self._arguments, "dtype": self.dtype_policy.name, "name": self.name}
+        given = {
+            name: keras.saving.serialize_keras_object(value)
+            if isinstance(value, keras.Model)
+            else value
+            for name, value in self._arguments.items()
+        }
+        return {**given, "dtype": self.dtype_policy.name, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        own = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("encoder", "decoder")
+            if isinstance(config.get(name), dict)
+        }
+        return cls(**{**config, **own})
 
     def _kl_divergence(self, latent):
         try:
