@@ -191,6 +191,17 @@ def test_two_latent_dimensions_give_a_manifold_and_grey_values_bce(command, data
     assert "not a likelihood" in output
 
 
+def test_a_density_of_grey_values_is_reported_as_one(command, data_dir, tmp_path):
+    flags = ("--model=vae", "--epochs=1", "--set=hidden=(16,)", "--set=likelihood=normal")
+    flags += ("--binarization=none", "--report_samples=5", "--set=scale=channel")
+    flags += (f"--output_dir={tmp_path / 'run'}", f"--data_dir={data_dir}")
+    output = command("vae_zoo.train", *flags, check=True).stdout
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["is_density"] and report["likelihood"] == "normal"
+    assert "bits_per_dim" not in report and "bits/dim" not in output
+    assert "of a density, not of 8-bit images" in output
+
+
 def bad_flags(directory):
     """Flags that no run can come of, and what the one line must say."""
     (directory / "foreign").mkdir()
@@ -212,6 +223,11 @@ def bad_flags(directory):
         (["--model=vae", "--set=seed=3"], "--seed"),
         (["--model=vae", "--batch_size=100000"], "100000"),
         (["--model=vae", "--binarization=none", "--set=likelihood=bernoulli"], "--bce"),
+        (["--model=vae", "--binarization=none", "--bce", "--set=likelihood=normal"], "exclude"),
+        (["--model=vae", "--binarization=none", "--set=scale=shred"], "Did you mean 'shared'"),
+        (["--model=vae", "--binarization=none", "--set=channels=linear"], "colour"),
+        (["--model=vdm", "--binarization=none", "--set=likelihood=normal"], "does not combine"),
+        (["--model=vdm", "--binarization=none", "--set=scale=pixel"], "do not combine"),
         (["--model=vae", "--learning_rate=-1"], "--learning_rate=-1"),
         (["--model=vae", "extra"], "unexpected argument"),
         (["--model=vae", f"--output_dir={directory / 'foreign'}"], "not a run's"),
