@@ -143,12 +143,7 @@ class ScaledPixels(keras.layers.Layer):
         """Returns {name: [..., H, W, C]} of the pieces; [..., H, W, C, M] where M is above 1."""
         parts = tf.split(parameters, list(self.pieces.values()), axis=-1)
         if self.mixture_components > 1:
-            ends = [[size // self.mixture_components, self.mixture_components]
-                    for size in self.pieces.values()]
-            parts = [
-                tf.reshape(part, tf.concat([tf.shape(part)[:-1], end], 0))
-                for part, end in zip(parts, ends, strict=True)
-            ]
+            parts = [_with_components(part, self.mixture_components) for part in parts]
         return dict(zip(self.pieces, parts, strict=True))
 
     def images(self, **pieces):
@@ -209,6 +204,12 @@ class DiscretizedLogisticPixels(ScaledPixels):
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels}
+
+
+def _with_components(part, count):
+    """Returns [..., N] as [..., N / count, count]."""
+    end = [part.shape[-1] // count, count]
+    return tf.reshape(part, tf.concat([tf.shape(part)[:-1], end], 0))
 
 
 def draw(likelihood, seed):
@@ -289,6 +290,7 @@ def build(name, image_shape, scale="shared", mixture_components=1, channels="ind
     Raises:
         UserError: for values that are none, or that the likelihood does not combine with.
     """
+    mixture_components = errors.at_least("mixture_components", mixture_components, 1, whole=True)
     _check(name, image_shape, scale, mixture_components, channels)
     kind = LIKELIHOODS[check_likelihood(name)]
     if not issubclass(kind, ScaledPixels):
@@ -305,7 +307,6 @@ def _check(name, image_shape, scale, mixture_components, channels):
         raise errors.unknown("scale", scale, SCALES)
     if channels not in CHANNELS:
         raise errors.unknown("value of channels", channels, CHANNELS)
-    errors.at_least("mixture_components", mixture_components, 1, whole=True)
     if channels == "linear" and image_shape[-1] != 3:
         raise errors.UserError(
             f"channels='linear' is for colour images, and image_shape is {tuple(image_shape)}. "
@@ -313,10 +314,9 @@ def _check(name, image_shape, scale, mixture_components, channels):
         )
     if name == "discretized_logistic":
         return
-    if mixture_components > 1 or channels == "linear":
-        given = "channels='linear'" if channels == "linear" else (
-            f"mixture_components={mixture_components}"
-        )
+    given = f"mixture_components={mixture_components}" if mixture_components > 1 else None
+    given = "channels='linear'" if channels == "linear" else given
+    if given is not None:
         raise errors.UserError(
             f"{given} does not combine with likelihood={name!r}. Expected "
             "likelihood='discretized_logistic' with it."
