@@ -67,6 +67,15 @@ def test_paths_between_maps_are_images(model):
     assert paths.shape == (2, 3, 40, 48, 1)
 
 
+def test_traversals_are_of_the_first_dimensions_or_of_those_asked_for(tiny):
+    model = tiny("spatial_vae")  # 7 x 7 x 2 dimensions
+    some = latent_space.traversals(model, steps=2)
+    assert some.shape == (64, 2, 28, 28, 1)
+    chosen = latent_space.traversals(model, steps=2, dimensions=[5, 97])
+    assert chosen.shape == (2, 2, 28, 28, 1)
+    np.testing.assert_allclose(chosen[0], some[5], atol=1e-5)
+
+
 def test_widths_that_differ_make_a_model_of_one_stage(tiny):
     model = tiny("spatial_vae", hidden=(8, 16))
     assert model.generate(vae_zoo.noise.rows(0, 2)).shape == (2, 28, 28, 1)

@@ -13,6 +13,7 @@ tfd = tfp.distributions
 
 ACTIVE_THRESHOLD = 0.01
 _BATCH = 250  # images decoded at once
+_TRAVERSED = 64  # dimensions: a map of latents has thousands
 _ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
 _LEAST_CHANGE = 1 / 255  # of some pixel on a path: one of 256 grey levels
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
@@ -143,8 +144,8 @@ def interpolations(model, *, seed=0, count=6, steps=10, label=None):
     return _decode(model, paths, None if labels is None else np.repeat(labels, steps))
 
 
-def traversals(model, *, seed=0, steps=10, label=None, limit=3.0):
-    """Returns images along each latent dimension, from -limit to limit: [D, steps, H, W, C].
+def traversals(model, *, seed=0, steps=10, label=None, limit=3.0, dimensions=None):
+    """Returns images along latent dimensions, from -limit to limit: [n, steps, H, W, C].
 
     The other dimensions stay at one prior draw.
 
@@ -154,6 +155,7 @@ def traversals(model, *, seed=0, steps=10, label=None, limit=3.0):
         steps: images a dimension.
         label: the class, for a conditional model; None is class 0.
         limit: the ends.
+        dimensions: which n of the D dimensions; None is the first 64 (all where there are fewer).
 
     Returns:
         Images in [0, 1]; None as for `interpolations`.
@@ -162,10 +164,11 @@ def traversals(model, *, seed=0, steps=10, label=None, limit=3.0):
         return None
     labels = cycle_labels(model, 1, label)
     z = np.asarray(model.sample_prior(noise.rows(seed, 1), labels))[0]
-    paths = np.tile(z, (len(z), steps, 1))  # [D, steps, D]
-    for dimension in range(len(z)):
-        paths[dimension, :, dimension] = np.linspace(-limit, limit, steps)
-    return _decode(model, paths, None if labels is None else np.repeat(labels, len(z) * steps))
+    dimensions = range(min(len(z), _TRAVERSED)) if dimensions is None else dimensions
+    paths = np.tile(z, (len(dimensions), steps, 1))  # [n, steps, D]
+    for path, dimension in zip(paths, dimensions, strict=True):
+        path[:, dimension] = np.linspace(-limit, limit, steps)
+    return _decode(model, paths, None if labels is None else np.repeat(labels, len(paths) * steps))
 
 
 def continuity(model, *, seed=0, count=64, steps=16):

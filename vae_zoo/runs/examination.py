@@ -315,12 +315,11 @@ def _pictures(model, images, labels, found, samples, splits, changes, seed):
         for name, path in (("smoothest", worst[0]), ("roughest", worst[-1])):
             caption = f"The {name} of {len(worst)} paths between prior draws."
             pictures[name] = (plots.tiled(changes[1][path], len(changes[1][path])), caption)
-        rows = latent_space.traversals(model, seed=seed)
         rates = latent_space.statistics(model, images[:64], None if labels is None else labels[:64])
-        order = np.arange(len(rows))
+        order = np.arange(model.latent_size)
         if rates.rate_per_dimension is not None:
             order = np.argsort(rates.rate_per_dimension)[::-1]
-        rows = rows[order[:12]]
+        rows = latent_space.traversals(model, seed=seed, dimensions=order[:12])
         pictures["traversals"] = (
             plots.tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]),
             "One latent dimension a row, from -3 to 3; those of the highest rate first.",
