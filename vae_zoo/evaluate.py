@@ -33,10 +33,12 @@ def evaluate():
         output = per_image.check_output(FLAGS.output, (".json",))
 
     from vae_zoo import progress, runs
+
+    config = runs.read_config(directory)  # before TensorFlow: damage is told at once
+
     from vae_zoo.metrics import likelihood
     from vae_zoo.runs import report
 
-    config = runs.read_config(directory)
     model = runs.load_run(directory)
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
     images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)

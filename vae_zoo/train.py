@@ -4,9 +4,11 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import os
 import pathlib
 import shlex
 import sys
+import types
 
 from absl import flags
 
@@ -111,11 +113,12 @@ def _define_flags():
 _define_flags()
 
 
-def train():
+def train(given=None):
     """Trains a model on a data set and writes its run: checkpoints, model, figures, pictures.
 
     Example: python -m vae_zoo.train --model=conv_vae
     """
+    given = sys.argv[1:] if given is None else given
     if FLAGS.list_models or FLAGS.list_datasets:
         print(list_models() if FLAGS.list_models else list_datasets())
         return
@@ -123,7 +126,7 @@ def train():
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
-    if _is_done_already():
+    if _is_done_already(given):
         return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
@@ -146,7 +149,7 @@ def train():
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
     config = runs.describe(
-        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
+        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
     )
     if not chief:
         training.train(model, splits, directory, settings, strategy=strategy)
@@ -155,14 +158,14 @@ def train():
         _train_in(directory, model, splits, config, settings, strategy)
 
 
-def _is_done_already():
+def _is_done_already(given):
     """Says what is there, where the command is that of a finished training; returns whether."""
     from vae_zoo.runs import finished
 
     directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
     if FLAGS.overwrite:
         return False
-    report = finished.report_of_command(directory, sys.argv[1:], FLAGS.max_minutes)
+    report = finished.report_of_command(directory, given, FLAGS.max_minutes)
     if report is not None:
         print(finished.text(directory, report))
     return report is not None
@@ -195,6 +198,55 @@ def _train_in(directory, model, splits, config, settings, strategy):
         strategy=strategy,
     )
     _finish(directory, model, splits, config, outcome)
+
+
+def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **settings):
+    """Does in Python what `python -m vae_zoo.train` does, and returns the run's folder.
+
+    The recipe of the model on the data set says what is not given. The run holds checkpoints, the
+    model, figures and pictures; vae_zoo.load_run opens it, and the same call goes on with it.
+
+    Args:
+        model: the name of a registered model.
+        dataset: a name or a path; see vae_zoo.load_dataset.
+        output_dir: the run's folder; None is runs/<model>-<dataset>.
+        arguments: constructor arguments of the model, such as {"latent_size": 2}.
+        **settings: the command's other flags, such as epochs=5, minutes=2, overwrite=True.
+
+    Returns:
+        The folder, a pathlib.Path.
+
+    Raises:
+        UserError: as the command.
+
+    Example:
+        run = vae_zoo.train("conv_vae", "digits", minutes=2)
+        images = vae_zoo.load_run(run).generate(seed=0)
+    """
+    if not isinstance(model, str):
+        raise errors.UserError(
+            f"train of {type(model).__name__}: expected a model's name, for a run that can be "
+            "opened again. model.fit(images) trains an object; vae_zoo.register names a class."
+        )
+    dataset = os.fspath(dataset)
+    output_dir = output_dir or f"runs/{model}-{_plain_name(dataset)}"
+    given = {"model": model, "dataset": dataset, "output_dir": output_dir, **settings}
+    argv = [_flag(name, value) for name, value in given.items() if value is not None]
+    argv += [f"--set={name}={value!r}" for name, value in (arguments or {}).items()]
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    try:
+        cli.parse(FLAGS, ["train", *argv])
+        train(argv)
+    finally:
+        FLAGS.unparse_flags()
+    return pathlib.Path(output_dir)
+
+
+def _flag(name, value):
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def list_models():
@@ -398,12 +450,17 @@ def _check_likelihood(splits, likelihood):
     if likelihood == "bernoulli" and grey and not FLAGS.bce:
         raise errors.UserError(
             f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
-            "likelihood=discretized_logistic, or --binarization=dynamic; --bce trains the "
+            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
+            "densities), or --binarization=dynamic; --bce trains the "
             "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and FLAGS.bce:
+        raise errors.UserError(
+            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
         )
     if likelihood != "bernoulli" and not grey:
         raise errors.UserError(
-            f"likelihood={likelihood} is of 8-bit images, and {splits.name} is binary "
+            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
             f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
         )
     if FLAGS.bce and not grey:
@@ -436,14 +493,22 @@ def _plain_name(name):
     return pathlib.Path(name).stem.replace("/", "-") if "." in name else name.replace("/", "-")
 
 
-def _command():
-    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:])
+def _command(given):
+    return "python -m vae_zoo.train " + shlex.join(given)
 
 
 def main():
     """The command's entry point."""
     cli.run(train, FLAGS)
 
+
+class _Callable(types.ModuleType):
+    """This module, which `vae_zoo.train` names, as a function: vae_zoo.train("conv_vae")."""
+
+    __call__ = staticmethod(train_run)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     main()
