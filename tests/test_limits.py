@@ -3,9 +3,12 @@
 import shutil
 
 import pytest
+from conftest import ROOT
 
 import vae_zoo
 from vae_zoo import evaluate, sizes, train
+
+RUNS = ROOT / "tests" / "runs"  # stored ones
 
 
 @pytest.mark.parametrize(
@@ -47,13 +50,13 @@ def test_what_fits_is_not_refused():
         (["--output=."], "--output=."),
     ],
 )
-def test_an_evaluation_that_cannot_be_is_refused(given, words, one_line, trained):
-    line = one_line(evaluate.evaluate, evaluate.FLAGS, [f"--run={trained}", *given])
+def test_an_evaluation_that_cannot_be_is_refused(given, words, one_line):
+    line = one_line(evaluate.evaluate, evaluate.FLAGS, [f"--run={RUNS / 'vae'}", *given])
     assert words in line, line
 
 
-def test_a_file_of_another_model_is_named(trained, tiny, tmp_path):
-    run = shutil.copytree(trained, tmp_path / "run")
-    tiny("conv_vae").save(run / "model.keras", overwrite=True)
+def test_a_file_of_another_model_is_named(tmp_path):
+    run = shutil.copytree(RUNS / "vae", tmp_path / "run")
+    shutil.copy(RUNS / "conv_vae" / "model.keras", run)
     with pytest.raises(vae_zoo.UserError, match="a model conv_vae, and config.json .* is of vae"):
         vae_zoo.load_run(run)
