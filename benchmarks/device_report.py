@@ -2,10 +2,11 @@
 
 from benchmarks.markdown import interval, percent, provenance, speed, table
 
-_TEXT = """The training program of TensorFlow (Keras's train_step with its guard, ink and noise, many \
-steps a call), run by XLA through JAX on one {device}. `python -m benchmarks program` wrote the \
-programs; images lie in the device's memory. Images a second, medians with the interval that holds \
-the median at 95%. The peak is that of the device's own matrix products in the same run: {peaks}.
+_TEXT = """The training program of TensorFlow (Keras's train_step with its guard, ink and noise, \
+many steps a call), run by XLA through JAX on one {device}. `python -m benchmarks program` wrote \
+the programs; images lie in the device's memory. Images a second, medians with the interval that \
+holds the median at 95%. The peak is that of the device's own matrix products in the same run: \
+{peaks}.
 """
 _PEERS = """PyTorch on the same card: the same networks and batches, channels last, fused Adam, \
 autocast to bfloat16, compiled with `mode="max-autotune"`; images in the card's memory. Each at its \
@@ -44,7 +45,8 @@ def _row(row):
     named = [row["what"], f"`{row['model']}`", row["precision"], str(row["batch_size"])]
     if "not_measured" in row:
         return [*named, f"not measured: {row['not_measured']}", "", "", ""]
-    flops, memory, share = (row.get(k) for k in ("flops_per_image", "memory_bytes", "share_of_peak"))
+    known = ("flops_per_image", "memory_bytes", "share_of_peak")
+    flops, memory, share = (row.get(key) for key in known)
     return [
         *named,
         speed(row["images_per_second"]),

@@ -1,8 +1,9 @@
 """Training steps as programs of StableHLO, in one folder to carry to a machine without TensorFlow.
 
-A training program makes many steps a call: it takes the images as they are stored (uint8), the rows
-of each batch, and the state (weights, moments, step, metrics); it draws ink and noise from the step,
-as the training command does; it gives the metrics, their mean over these steps, and the next state.
+A training program makes many steps a call: it takes the images as they are stored (uint8), the
+rows of each batch, and the state (weights, moments, step, metrics); it draws ink and noise from
+the step, as the training command does; it gives the metrics, their mean over these steps, and the
+next state.
 Sampling and decoding are programs too. The folder holds
 
     manifest.json        each case: its program, inputs, outputs, which output is whose next value
@@ -33,6 +34,7 @@ flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "small models", flag_values=FLAGS)
 
 MANIFEST, VALUES = "manifest.json", "values.npz"
+_PEERS = ("vae", "conv_vae", "resnet_vae")  # which are trained in PyTorch too
 _MOST_BYTES = 64_000_000  # of the folder
 _SCRIPTS = pathlib.Path(__file__).parent / "device"
 
@@ -42,8 +44,8 @@ def run():
     names = registry.model_names() if FLAGS.models == ["all"] else FLAGS.models
     for name in names:
         registry.spec(name)
-    for flag, values, known in (("precision",) * 2 + (_PRECISIONS,), ("what",) * 2 + (_KINDS,)):
-        for value in FLAGS[values].value:
+    for flag, known in (("precision", _PRECISIONS), ("what", _KINDS)):
+        for value in FLAGS[flag].value:
             if value not in known:
                 raise errors.unknown(flag, value, known)
     sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
@@ -56,7 +58,8 @@ def run():
                 for size in sizes:
                     _write_case(folder, what, name, model, splits, size)
     folder.finish()
-    print(f"written to {folder.path}: {folder.bytes() / 1e6:.1f} MB; docs/gpu.md says how to run it")
+    size = f"{folder.bytes() / 1e6:.1f} MB"
+    print(f"written to {folder.path}: {size}; docs/gpu.md says how to run it")
 
 
 def prepare(name, precision="float32", *, tiny=False, data_dir=None):
@@ -102,7 +105,22 @@ def training(model, splits, batch_size, steps):
     rows = tf.TensorSpec([steps, batch_size], tf.int32, name="rows")
     program = lowering.lower(training_steps(model, splits), [rows, *specs])
     figures = {"steps": steps, "flops_per_image": flops.training_flops(model, batch_size)}
-    return program, data, figures
+    return program, data, figures | _network(model)
+
+
+def _network(model):
+    """Returns {"network": sizes} of the plain models that peers.py can build, or nothing."""
+    from vae_zoo import networks
+    from vae_zoo.probability import distributions
+
+    if model.name not in _PEERS or model.likelihood_name != "bernoulli":
+        return {}
+    count = sum(variable.numpy().size for variable in model.trainable_variables)
+    hidden = networks.check_hidden(model.network, model.hidden)
+    sizes = {"hidden": hidden, "blocks": model.blocks, "latent_size": model.latent_size}
+    named = {"network": model.network, "image_shape": model.image_shape}
+    named["log_scale"] = distributions.LOG_SCALE
+    return {"network": {**named, **sizes, "parameters": count}}
 
 
 def training_steps(model, splits):
@@ -200,7 +218,7 @@ class Folder:
         np.savez_compressed(self.path / VALUES, **self.arrays)
         lowered = {"commit": runs.git_commit(), "versions": runs.versions()}
         runs.write_json(self.path / MANIFEST, {"lowered": lowered, "cases": self.cases})
-        for script in (*_SCRIPTS.glob("*.py"), _SCRIPTS.parent.parent / "export" / _READER):
+        for script in (*_SCRIPTS.glob("*.??"), _SCRIPTS.parent.parent / "export" / _READER):
             if script.name != "__init__.py":
                 shutil.copy(script, self.path)
 

@@ -14,6 +14,7 @@ _ON_RUNS = ("evaluate", "sample", "encode", "score", "per_image", "report", "pub
 COMMANDS = tuple(f"vae_zoo.{name}" for name in ("train", *_ON_RUNS))
 FORBIDDEN = {
     "vae_zoo/errors.py": ("vae_zoo",),
+    "vae_zoo/memory.py": ("vae_zoo",),
     "vae_zoo/replicas.py": ("vae_zoo",),
     "vae_zoo/checks.py": MODELS,
     "vae_zoo/probability": (

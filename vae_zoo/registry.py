@@ -4,6 +4,7 @@ import ast
 import fnmatch
 import importlib
 import inspect
+import math
 from typing import NamedTuple
 
 from vae_zoo import errors
@@ -31,6 +32,9 @@ class ModelSpec(NamedTuple):
     tags: tuple = ()
 
 
+# Tags of models whose latent_size does not follow the image.
+_FIXED_LATENTS = {"disentanglement", "discrete", "diffusion", "map"}
+_SMALL_IMAGE = 1024  # numbers: 32 x 32 x 1
 _TINY_MLP = {"latent_size": 3, "hidden": (16,)}
 _TINY_CONV = {"latent_size": 3, "hidden": (4, 4)}
 _TINY_RESNET = {"latent_size": 3, "hidden": (8, 8), "blocks": 1}
@@ -260,6 +264,29 @@ def model_class(name):
         return target
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def latent_size(name, image_shape):
+    """Returns how many latent dimensions a model should have for images of no known data set.
+
+    The registered number is for up to 1,024 numbers an image (32 x 32 x 1). Beyond that it grows
+    with the square root of them, in steps of 8: 32 becomes 112 for 64 x 64 x 3, and 440 for
+    256 x 256 x 3.
+
+    Args:
+        name: a registered model.
+        image_shape: (H, W, C).
+
+    Returns:
+        The number; None for models that have few dimensions on purpose, to be looked at one by
+        one, or no vector of latents.
+    """
+    if _FIXED_LATENTS & set(spec(name).tags):
+        return None
+    default = inspect.signature(model_class(name).__init__).parameters["latent_size"].default
+    default = spec(name).arguments.get("latent_size", default)
+    growth = math.sqrt(math.prod(image_shape) / _SMALL_IMAGE)
+    return default if growth <= 1 else max(default, 8 * round(default * growth / 8))
 
 
 def create_model(name, *, tiny=False, **arguments):

@@ -6,7 +6,7 @@ import pathlib
 
 from absl import flags
 
-from vae_zoo import cli, errors, per_image
+from vae_zoo import cli, errors, memory, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -89,9 +89,10 @@ def _prior_samples(model):
 
     labels = latent_space.cycle_labels(model, FLAGS.num, FLAGS.label)
     seed = noise.rows(FLAGS.seed, FLAGS.num)
+    size = memory.images_at_once(model.image_shape, _BATCH)
     parts = [
-        _draw(model, seed[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
-        for i in range(0, FLAGS.num, _BATCH)
+        _draw(model, seed[i : i + size], None if labels is None else labels[i : i + size])
+        for i in range(0, FLAGS.num, size)
     ]
     images, z = (np.concatenate(part) for part in zip(*parts, strict=True))
     what = "drawn from" if FLAGS.draw == "pixels" else "the means of"
@@ -133,18 +134,11 @@ def _traverse(model):
 
 
 def _reconstruct(model):
-    import numpy as np
-
     from vae_zoo.runs import plots
 
     images, labels = _given_images(model)
-    again = np.concatenate(
-        [
-            model.reconstruct(
-                images[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH]
-            )
-            for i in range(0, len(images), _BATCH)
-        ]
+    again = memory.in_batches(
+        model.reconstruct, images, labels, image_shape=model.image_shape, most=_BATCH
     )
     arrays = {"image": images, "reconstruction": again}
     return arrays, lambda path: plots.reconstructions(path, images, again)

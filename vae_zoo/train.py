@@ -12,9 +12,11 @@ import types
 
 from absl import flags
 
-from vae_zoo import cli, datasets, errors, recipes, registry
+from vae_zoo import cli, datasets, errors, recipes, registry, sizes
 
 FLAGS = flags.FlagValues()
+_MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
+_LARGE = 50_000_000  # weights
 _LENGTHS = ("epochs", "steps", "minutes")
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 _STRINGS = {
@@ -139,11 +141,13 @@ def train(given=None):
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
     arguments = _arguments(spec, splits, wished)
+    sizes.check(FLAGS.model, arguments, wished)
     settings = _training_settings(recipe, splits, arguments, directory)
     arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
         model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
+    _say_if_large(model)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
     )
@@ -271,19 +275,34 @@ def _finish(directory, model, splits, config, outcome):
     from vae_zoo.runs import report
 
     fresh = runs.save_model(model, directory / runs.MODEL)
+    num_images, num_samples = _report_size(report, fresh, splits, outcome)
     bar = progress.Progress(1, "evaluating")
     figures = report.model_figures(
         fresh,
         splits,
         config,
-        num_images=FLAGS.report_images,
-        num_samples=FLAGS.report_samples,
+        num_images=num_images,
+        num_samples=num_samples,
         progress=bar,
     )
     bar.close()
     report.draw(directory, fresh, splits, FLAGS.seed)
     written = report.write_report(directory, fresh, splits, config, outcome, figures)
     print(report.summary(directory, written))
+
+
+def _report_size(report, model, splits, outcome):
+    """Returns how many test images the report takes, and samples for each: fewer if it is slow."""
+    wished = (FLAGS.report_images, FLAGS.report_samples)
+    if FLAGS["report_images"].present or FLAGS["report_samples"].present:
+        return wished
+    chosen = report.affordable(model, splits, *wished, 60 * outcome.minutes)
+    if chosen != wished:
+        print(
+            "note: the report takes {} test images and {} samples for each, so as to be done in a "
+            "fifth of the training's time; see --report_images and --report_samples".format(*chosen)
+        )
+    return chosen
 
 
 def _required_model():
@@ -303,10 +322,14 @@ def _check_numbers():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")
+        if given is not None and given > _MOST:
+            raise errors.UserError(f"--{name}={given}: expected at most {_MOST:,}.")
     for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
         given = FLAGS[name].value
-        if given is not None and not 0 < given < float("inf"):
-            raise errors.UserError(f"--{name}={given}: expected a number above 0.")
+        if given is not None and not 0 < given <= _MOST:
+            raise errors.UserError(
+                f"--{name}={given}: expected a number above 0, at most {_MOST:,}."
+            )
     if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
         raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
     if not -(2**31) <= FLAGS.seed < 2**31:
@@ -380,11 +403,14 @@ def _arguments(spec, splits, wished):
         "seed": FLAGS.seed,
         "dtype": FLAGS.precision,
     }
+    latent_size = registry.latent_size(FLAGS.model, splits.image_shape)
+    if latent_size and FLAGS.dataset.split("/")[0] not in datasets.DATASETS:
+        given["latent_size"] = latent_size
     known = registry.constructor_arguments(cls)
     if "dataset_size" in known:
         given["dataset_size"] = splits.num_train
     if cls.needs_labels:
-        given["num_classes"] = _num_classes(splits)
+        given["num_classes"] = _num_classes(splits, wished)
     for name in ("image_shape", "dtype", "seed", "name"):
         if name in wished:
             flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
@@ -394,11 +420,27 @@ def _arguments(spec, splits, wished):
     return arguments
 
 
-def _num_classes(splits):
+def _say_if_large(model):
+    count = model.count_params()
+    if count > _LARGE:
+        print(
+            f"note: {FLAGS.model} has {count / 1e6:,.0f} million weights for images of "
+            f"{' x '.join(map(str, model.image_shape))}; convolutional models, such as conv_vae, "
+            "have far fewer"
+        )
+
+
+def _num_classes(splits, wished):
     if splits.num_classes is None:
         raise errors.UserError(
             f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
             "set, such as digits or mnist, or a model without labels."
+        )
+    given = wished.get("num_classes", splits.num_classes)
+    if isinstance(given, int) and given < splits.num_classes:
+        raise errors.UserError(
+            f"--set num_classes={given}: {splits.name} has {splits.num_classes} classes. Expected "
+            "at least that, or the argument left out."
         )
     return splits.num_classes
 
@@ -408,12 +450,17 @@ def _check_likelihood(splits, likelihood):
     if likelihood == "bernoulli" and grey and not FLAGS.bce:
         raise errors.UserError(
             f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
-            "likelihood=discretized_logistic, or --binarization=dynamic; --bce trains the "
+            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
+            "densities), or --binarization=dynamic; --bce trains the "
             "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and FLAGS.bce:
+        raise errors.UserError(
+            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
         )
     if likelihood != "bernoulli" and not grey:
         raise errors.UserError(
-            f"likelihood={likelihood} is of 8-bit images, and {splits.name} is binary "
+            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
             f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
         )
     if FLAGS.bce and not grey:

@@ -32,7 +32,12 @@ class VAE(ForUsers, Stacks, KerasModel):
     Args:
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
-        likelihood: "bernoulli" (binary images) or "discretized_logistic" (8-bit images).
+        likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
+            of grey values: "normal", "continuous_bernoulli".
+        scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
+        mixture_components: logistics of each channel of each pixel (discretized_logistic).
+        channels: "independent" given z, or "linear", green given red and blue given both
+            (discretized_logistic).
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
@@ -89,6 +94,9 @@ class VAE(ForUsers, Stacks, KerasModel):
         latent_size=32,
         *,
         likelihood="bernoulli",
+        scale="shared",
+        mixture_components=1,
+        channels="independent",
         network="mlp",
         hidden=None,
         blocks=2,
@@ -129,6 +137,8 @@ class VAE(ForUsers, Stacks, KerasModel):
             self.posterior_part = posteriors.build(
                 posterior, self.latent_size, flow_steps, self.dtype_policy
             )
+            pixels = (scale, mixture_components, channels)
+            self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
         del encoder, decoder  # build_encoder and build_decoder take them
         self.check_own_parts()
@@ -137,6 +147,11 @@ class VAE(ForUsers, Stacks, KerasModel):
         self.built = True
 
     # What a model replaces.
+
+    def build_likelihood(self, scale, mixture_components, channels):
+        """Returns the part that gives p(x | z); see likelihoods.build."""
+        pixels = (scale, mixture_components, channels)
+        return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 
     def build_networks(self):
         """Builds every layer of the model but the parts'; called once, by the constructor."""

@@ -3,7 +3,6 @@
 import keras
 
 from vae_zoo import errors, networks
-from vae_zoo.probability import likelihoods
 
 
 class Stacks:
@@ -26,8 +25,8 @@ class Stacks:
 
     def build_decoder(self, inputs):
         """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
-        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
-        own, shape = self.own_part("decoder"), (*self.image_shape[:2], outputs)
+        shape = (*self.image_shape[:2], self.likelihood_part.outputs)
+        own = self.own_part("decoder")
         if own is not None:
             text = f"[N, {', '.join(map(str, shape))}]"
             return _checked("decoder", own, (inputs,), text, lambda found: found == shape)
@@ -35,7 +34,7 @@ class Stacks:
             self.network,
             inputs,
             self.image_shape,
-            outputs,
+            self.likelihood_part.outputs,
             self.hidden,
             self.blocks,
             self.dtype_policy,
@@ -66,10 +65,10 @@ class Stacks:
         """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
         event_rank = len(self.decoder.input_shape) - 1
         parameters = networks.over_samples(self.decoder, inputs, event_rank)
-        return likelihoods.pixel_likelihood(self.likelihood_name, parameters, self.image_shape[-1])
+        return self.likelihood_part.distribution(parameters)
 
     def centred(self, image):
-        """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""
+        """Returns what the encoder sees: the image, moved to [-1, 1] if it is not binary."""
         return image if self.likelihood_name == "bernoulli" else 2.0 * image - 1.0
 
 

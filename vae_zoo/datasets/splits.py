@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from vae_zoo import errors
+from vae_zoo import errors, memory
 from vae_zoo.datasets import augment as augmentations
 from vae_zoo.datasets import catalogue, policies, sources, stored
 from vae_zoo.datasets.fitting import parse_size
@@ -64,7 +64,7 @@ def load(
     source = sources.open_source(name, data_dir, manual_dir, skip_broken)
     store = Store(source, size, crop, channels, memory_budget_mb, cache_dir)
     if batch_size is None:
-        batch_size, fitted = _fitting_batch(source, default_batch_size)
+        batch_size, fitted = _fitting_batch(source, store, default_batch_size)
         store.notes.extend(fitted)
     return Splits(source, store, batch_size, seed, binarization, changes)
 
@@ -277,11 +277,13 @@ class Splits:
         return tf.data.Dataset.range(0, count, size).map(batch).prefetch(2)
 
 
-def _fitting_batch(source, default):
-    """Returns the default batch size, or a smaller one for few images, and notes."""
-    count = source.parts["train"].count
-    if default <= count:
-        return default, []
+def _fitting_batch(source, store, default):
+    """Returns the default batch size, or a smaller one for few or large images, and notes."""
+    count, shape = source.parts["train"].count, store.raw("train").shape[1:]
+    fitting = memory.images_at_once(shape, default)
+    if fitting <= count:
+        note = f"batches of {fitting} instead of {default}: images are {shape[0]} x {shape[1]}"
+        return fitting, [note] if fitting < default else []
     size = 2 ** max(0, int(np.log2(count / 4))) if count >= 4 else 1
     return size, [f"batches of {size} instead of {default}: there are {count} training images"]
 

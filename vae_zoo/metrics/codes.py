@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from vae_zoo import memory
 from vae_zoo.probability import distributions, elbo
 
 _BATCH = 64  # images at once
@@ -38,11 +39,11 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
         progress: called with the share that is done.
     """
     labels = labels if model.needs_labels else None
-    parts = []
-    for start in range(0, len(images), _BATCH):
-        batch = {"image": tf.convert_to_tensor(images[start : start + _BATCH], tf.float32)}
+    parts, size = [], memory.images_at_once(model.image_shape, _BATCH)
+    for start in range(0, len(images), size):
+        batch = {"image": tf.convert_to_tensor(images[start : start + size], tf.float32)}
         if labels is not None:
-            batch["label"] = tf.convert_to_tensor(labels[start : start + _BATCH])
+            batch["label"] = tf.convert_to_tensor(labels[start : start + size])
         terms = model.terms(batch, seed=tf.constant([seed, _KEY - start], tf.int32))
         normal = _normal(model, batch) if model.decodes_z else None
         parts.append(
@@ -54,7 +55,7 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
             )
         )
         if progress:
-            progress(min(1.0, (start + _BATCH) / len(images)))
+            progress(min(1.0, (start + size) / len(images)))
     columns = zip(*parts, strict=True)
     return Codes(*(None if c[0] is None else np.concatenate(c) for c in columns))
 

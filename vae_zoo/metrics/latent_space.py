@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vae_zoo import memory
 from vae_zoo.probability import noise
 
 tfd = tfp.distributions
@@ -54,8 +55,9 @@ def statistics(model, images, labels=None, *, seed=0):
     if model.is_bound:
         return LatentStatistics(None, None, None, None)
     halves, rates = [], []
-    for start in range(0, len(images), _ENCODED):
-        stop = min(start + _ENCODED, len(images))
+    size = memory.images_at_once(model.image_shape, _ENCODED)
+    for start in range(0, len(images), size):
+        stop = min(start + size, len(images))
         image = tf.convert_to_tensor(images[start:stop], tf.float32)
         label = None if labels is None else tf.convert_to_tensor(labels[start:stop])
         key = tf.constant([seed, _UNSEEN_STEP - start], tf.int32)
@@ -211,7 +213,10 @@ def path_changes(model, *, seed=0, count=64, steps=16):
     labels = cycle_labels(model, count)
     paths = _paths(model, seed, labels, count, steps + 1)
     images = _decode(model, paths, None if labels is None else np.repeat(labels, steps + 1))
-    change = np.linalg.norm(np.diff(images, axis=1).reshape(count, steps, -1), axis=-1)
+    # Path by path: all differences at once would take as much memory as the images.
+    change = np.stack(
+        [np.linalg.norm(np.diff(path, axis=0).reshape(steps, -1), axis=-1) for path in images]
+    )
     return change / np.linalg.norm(np.diff(paths, axis=1), axis=-1), images
 
 
@@ -235,10 +240,7 @@ def _paths(model, seed, labels, count, steps):
 def _decode(model, z, labels):
     """Returns the images of z [M, n, D], decoded in batches: [M, n, H, W, C]."""
     flat = z.reshape(-1, z.shape[-1]).astype(np.float32)
-    images = [
-        np.asarray(
-            model.decode(flat[i : i + _BATCH], None if labels is None else labels[i : i + _BATCH])
-        )
-        for i in range(0, len(flat), _BATCH)
-    ]
-    return np.concatenate(images).reshape(*z.shape[:-1], *model.image_shape)
+    images = memory.in_batches(
+        model.decode, flat, labels, image_shape=model.image_shape, most=_BATCH
+    )
+    return images.reshape(*z.shape[:-1], *model.image_shape)

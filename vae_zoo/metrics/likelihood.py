@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors
+from vae_zoo import errors, memory
 from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.probability.elbo import log_weights
 
@@ -105,7 +105,7 @@ def evaluate(
         UserError: for no images, labels of another length, or a sample count below 1.
     """
     images, labels, num_samples = _check(model, images, labels, num_samples)
-    plan = _plan(num_samples, len(images), block_decodes)
+    plan = _plan(num_samples, images.shape, block_decodes)
     step = _block_function(model, plan)
     key = partial_results.fingerprint(model, images, labels, seed, plan, num_samples)
     store = partial_results.PartialResults(resume_file, key)
@@ -138,7 +138,7 @@ def estimate_seconds(model, images, labels=None, *, num_samples=1000, block_deco
         UserError: as `evaluate`.
     """
     images, labels, num_samples = _check(model, images, labels, num_samples)
-    plan = _plan(num_samples, len(images), block_decodes)
+    plan = _plan(num_samples, images.shape, block_decodes)
     step = _block_function(model, plan)
     inputs = _inputs(images, labels, _block_rows(0, plan.images, len(images)))
     step(inputs, 0, 0, num_samples, 1)  # traces
@@ -190,15 +190,17 @@ def _check(model, images, labels, num_samples):
     return images, np.asarray(labels, np.int32), num_samples
 
 
-def samples_at_once(num_samples):
+def samples_at_once(num_samples, image_shape):
     """Returns how many samples of each image a chunk should have, and how many chunks."""
-    plan = _plan(num_samples, _FEW_IMAGES)
+    plan = _plan(num_samples, (_FEW_IMAGES, *image_shape))
     return plan.samples, plan.chunks
 
 
-def _plan(num_samples, num_images, block_decodes=None):
-    """Returns the _Plan of the given size that computes the fewest samples in vain."""
-    decodes = block_decodes or _BLOCK_DECODES
+def _plan(num_samples, shape, block_decodes=None):
+    """Returns the _Plan, for images of a shape [N, H, W, C], that computes the fewest samples in
+    vain."""
+    num_images = shape[0]
+    decodes = block_decodes or memory.images_at_once(shape[1:], _BLOCK_DECODES)
     most = min(num_samples, max(1, decodes // min(num_images, _FEW_IMAGES)))
     sizes = range(most, max(0, most // 2), -1)
     samples = min(sizes, key=lambda size: math.ceil(num_samples / size) * size)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vae_zoo import memory
+
 _BATCH = 64  # images at once
 
 
@@ -24,9 +26,10 @@ def peak_signal_to_noise(model, images, labels=None):
     """
     labels = labels if model.needs_labels else None
     errors, plain = 0.0, 0.0
-    for start in range(0, len(images), _BATCH):
-        batch = np.asarray(images[start : start + _BATCH])
-        label = None if labels is None else labels[start : start + _BATCH]
+    size = memory.images_at_once(images.shape[1:], _BATCH)
+    for start in range(0, len(images), size):
+        batch = np.asarray(images[start : start + size])
+        label = None if labels is None else labels[start : start + size]
         errors += np.sum((np.asarray(model.reconstruct(batch, label), np.float64) - batch) ** 2)
         plain += np.sum((batch.mean(axis=(1, 2), keepdims=True, dtype=np.float64) - batch) ** 2)
     return {

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.metrics import diversity, latent_space
 from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
 from vae_zoo.probability import noise
@@ -9,7 +10,6 @@ from vae_zoo.probability import noise
 _SURE = 0.9
 TESTED = 2_000  # held-out images, at most
 _MOST_CLASSES = 100
-_BATCH = 250
 
 
 def completeness(
@@ -36,7 +36,7 @@ def completeness(
         model: a VAE.
         images: training split, uint8, or float in [0, 1], [N, H, W, C].
         labels: int [N], or None.
-        test_images: held-out images.
+        test_images: held-out images, likewise.
         test_labels: their labels.
         num: prior samples; a conditional model draws each class in turn.
         seed: of the samples, of the choice of training images and of the classifier.
@@ -60,7 +60,7 @@ def completeness(
         return {"reason": _why_not(classes, counts)}
     classifier = classifier or fit_classifier(images, labels, seed)
     asked = latent_space.cycle_labels(model, num)
-    samples = _generate(model, num, asked, seed)
+    samples = _generate(model, images.shape[1:], num, asked, seed)
     probabilities = classifier(samples)
     sure, found = probabilities.max(1) >= _SURE, classes[probabilities.argmax(1)]
     figures = {
@@ -88,12 +88,9 @@ def _why_not(classes, counts):
     return f"a class has fewer than {FOLDS} training images"
 
 
-def _generate(model, count, labels, seed):
+def _generate(model, image_shape, count, labels, seed):
     rows = noise.rows(seed, count)
-    batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
-    return np.concatenate(
-        [model.generate(rows[b], None if labels is None else labels[b]) for b in batches]
-    )
+    return memory.in_batches(model.generate, rows, labels, image_shape=image_shape)
 
 
 def _reference(classifier, classes, images, labels):

@@ -9,6 +9,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
+from vae_zoo import memory
 from vae_zoo.metrics import likelihood
 from vae_zoo.probability import noise
 
@@ -32,8 +33,10 @@ class Scorer:
 
     def __init__(self, model, num_samples, seed, batch_size=None):
         self.num_samples = likelihood.samples_of_use(model, num_samples)
-        samples, self._chunks = likelihood.samples_at_once(self.num_samples)
-        self.batch_size = batch_size or min(_MOST_IMAGES, max(1, _DECODES // samples))
+        shape = model.image_shape
+        samples, self._chunks = likelihood.samples_at_once(self.num_samples, shape)
+        decodes = memory.images_at_once(shape, _DECODES)
+        self.batch_size = batch_size or min(_MOST_IMAGES, max(1, decodes // samples))
         self._seed, self._is_bound = seed, model.is_bound
         self._function = _compile(weakref.ref(model), samples)
 

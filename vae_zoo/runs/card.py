@@ -6,9 +6,7 @@ there as it is.
 
 import pathlib
 
-import numpy as np
-
-from vae_zoo import presets, registry
+from vae_zoo import memory, presets, registry
 from vae_zoo.datasets import catalogue
 from vae_zoo.metrics import latent_space
 from vae_zoo.probability import noise
@@ -21,7 +19,8 @@ _UNKNOWN = "not known here: see where the data comes from"
 def draw(directory, model, seed):
     """Draws samples.png of a preset: 40 images from the prior."""
     labels = latent_space.cycle_labels(model, _DRAWN)
-    images = np.asarray(model.generate(noise.rows(seed, _DRAWN), labels))
+    rows, shape = noise.rows(seed, _DRAWN), model.image_shape
+    images = memory.in_batches(model.generate, rows, labels, image_shape=shape)
     plots.image_grid(pathlib.Path(directory) / "samples.png", images, columns=10)
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_zoo import memory
 from vae_zoo.metrics import codes, coverage, latent_space
 from vae_zoo.probability import noise
 from vae_zoo.runs import page, plots
@@ -264,9 +265,8 @@ def _groups(found):
 
 def _draw(model, num, seed):
     rows, labels = noise.rows(seed, num), latent_space.cycle_labels(model, num)
-    batches = [slice(start, start + _DRAWN) for start in range(0, num, _DRAWN)]
-    return np.concatenate(
-        [model.generate(rows[b], None if labels is None else labels[b]) for b in batches]
+    return memory.in_batches(
+        model.generate, rows, labels, image_shape=model.image_shape, most=_DRAWN
     )
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from vae_zoo import errors
+from vae_zoo import errors, memory
 from vae_zoo.runs import files
 
 _IMAGE_INCHES = 0.5  # of a side, in a grid
@@ -156,7 +156,7 @@ def manifold(path, model, steps=20, label=None):
     quantiles = stats.norm.ppf((np.arange(steps) + 0.5) / steps).astype(np.float32)
     z = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
     labels = np.full(len(z), label or 0, np.int32) if model.needs_labels else None
-    images = np.asarray(model.decode(z, labels))
+    images = memory.in_batches(model.decode, z, labels, image_shape=model.image_shape)
     _draw_tiles(path, tiled(images, steps, gap=0), steps, images.shape[1:3], gap=0)
 
 

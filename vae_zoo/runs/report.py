@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from vae_zoo import runs
+from vae_zoo import memory, runs
 from vae_zoo.metrics import (
     latent_space,
     likelihood,
@@ -12,7 +12,7 @@ from vae_zoo.metrics import (
     sample_quality,
     total_correlation,
 )
-from vae_zoo.probability import noise
+from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
@@ -23,6 +23,9 @@ _FEW_EFFECTIVE = (
     "upper bound that more samples would lower. Its standard error is over images, not of the "
     "bound's bias."
 )
+_SHARE = 0.2  # of the training's time, that the likelihood of the report may take
+_LEAST_SECONDS = 60  # that it may take in any case
+_LEAST = (64, 10)  # test images, and samples for each
 
 
 def is_bce(config):
@@ -34,9 +37,12 @@ def is_bce(config):
 def likelihood_figures(evaluation, config):
     """Returns an Evaluation as a dict, its names saying what the figures are.
 
-    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL.
+    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL. A
+    density is marked as one: its nats are not those of 8-bit images, and it has no bits/dim.
     """
     figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
+    if config["arguments"].get("likelihood") in likelihoods.DENSITIES:
+        figures["is_density"] = True
     if not is_bce(config):
         if likelihood.few_effective(evaluation.effective_sample_size, evaluation.num_samples):
             figures["nll_warning"] = _FEW_EFFECTIVE.format(**figures)
@@ -46,6 +52,30 @@ def likelihood_figures(evaluation, config):
     figures["bce"] = figures.pop("distortion")
     figures["negative_bce_less_rate"] = figures.pop("elbo")
     return figures
+
+
+def affordable(model, splits, num_images, num_samples, training_seconds):
+    """Returns (num_images, num_samples), made fewer until they take a fifth of the training's time.
+
+    Samples become fewer first, images only where that is not enough. Nothing changes where the
+    likelihood takes less than a minute.
+
+    Args:
+        model: the trained VAE.
+        splits: its data.
+        num_images: test images, at most.
+        num_samples: importance samples for each.
+        training_seconds: what the training took.
+    """
+    images, labels = splits.images("test", num_images), splits.labels("test", num_images)
+    seconds = likelihood.estimate_seconds(model, images, labels, num_samples=num_samples)
+    excess = seconds / max(_LEAST_SECONDS, _SHARE * training_seconds)
+    if excess <= 1:
+        return num_images, num_samples
+    samples = max(min(_LEAST[1], num_samples), int(num_samples / excess))
+    excess *= samples / num_samples
+    images = max(min(_LEAST[0], len(images)), int(len(images) / max(1.0, excess)))
+    return images, samples
 
 
 def model_figures(model, splits, config, *, num_images, num_samples, progress=None):
@@ -113,10 +143,13 @@ def draw(directory, model, splits, seed):
     _draw_samples(directory / "samples.png", model, splits, seed)
     images, image_labels = splits.images("test", 16), splits.labels("test", 16)
     image_labels = image_labels if model.needs_labels else None
+    again = memory.in_batches(
+        model.reconstruct, images, image_labels, image_shape=model.image_shape
+    )
     plots.reconstructions(
         directory / "reconstructions.png",
         images,
-        np.asarray(model.reconstruct(images, image_labels)),
+        again,
         originals=grey_originals(splits, len(images)),
         drawn=splits.binarization == "dynamic",
     )
@@ -133,11 +166,14 @@ def draw(directory, model, splits, seed):
 def _draw_samples(path, model, splits, seed):
     """Draws prior samples: a square of them, or a row for each class of a conditional model."""
     if not model.needs_labels:
-        plots.image_grid(path, np.asarray(model.generate(noise.rows(seed, _PICTURED))))
+        rows = noise.rows(seed, _PICTURED)
+        shape = model.image_shape
+        plots.image_grid(path, memory.in_batches(model.generate, rows, image_shape=shape))
         return
     classes = min(model.num_classes, _CLASSES)
     labels = np.repeat(np.arange(classes, dtype=np.int32), _OF_CLASS)
-    images = np.asarray(model.generate(noise.rows(seed, len(labels)), labels))
+    rows = noise.rows(seed, len(labels))
+    images = memory.in_batches(model.generate, rows, labels, image_shape=model.image_shape)
     names = splits.label_names or [str(label) for label in range(classes)]
     rows = images.reshape(classes, _OF_CLASS, *images.shape[1:])
     plots.samples_by_class(path, rows, names[:classes])
@@ -193,8 +229,9 @@ def likelihood_line(report):
 
 
 def _kind(report):
-    """Returns what an NLL is: given the label or not; a bound, or of how many samples."""
+    """Returns what an NLL is: given the label, a density; a bound, or of how many samples."""
     given = "given the label, " if report.get("given_label") else ""
+    given += "of a density, not of 8-bit images, " if report.get("is_density") else ""
     if report["is_bound"]:
         return f"{given}a bound"
     effective = report.get("effective_sample_size")

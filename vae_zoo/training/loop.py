@@ -120,7 +120,7 @@ class LoopedModel(keras.Model):
                 if not count:
                     raise StopIteration
                 self.steps_made += count
-            else:
+            else:  # endless
                 run_endless(iterator)
             self.calls_made += 1
             return self.get_metrics_result()
