@@ -1,4 +1,7 @@
-"""A user's own encoder and decoder in a model of the zoo."""
+"""A user's own encoder, decoder, prior and posterior in a model of the zoo."""
+
+import importlib.util
+import pathlib
 
 import keras
 import numpy as np
@@ -6,6 +9,17 @@ import pytest
 from keras import layers
 
 import vae_zoo
+from vae_zoo.probability import distributions, posteriors
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "docs" / "examples"
+
+
+def example(name):
+    """Returns a file of docs/examples as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def encoder_of(shape=(28, 28, 1), units=6):
@@ -60,3 +74,38 @@ def test_shapes_that_do_not_fit_are_named(parts, words):
 def test_a_model_with_networks_of_its_own_says_so():
     with pytest.raises(vae_zoo.UserError, match="VQVAE builds networks of its own"):
         vae_zoo.create_model("vq_vae", image_shape=(28, 28, 1), tiny=True, encoder=encoder_of())
+
+
+def test_a_prior_of_ones_own_is_trained_drawn_from_and_saved(batch, tmp_path):
+    prior = example("own_prior").LaplacePrior(3)
+    model = model_of(prior=prior, hidden=(8,))
+    model.compile(jit_compile=False)
+    model.fit(batch["image"], verbose=0)
+    assert prior.log_scale.numpy() != 0
+    z = np.asarray(model.sample_prior(0))
+    exact = prior.distribution(None).log_prob(z)
+    terms = model.terms(batch["image"], seed=(0, 0), num_samples=2)
+    assert z.shape == (64, 3) and np.isfinite(exact).all() and np.isfinite(terms.rate).all()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.sample_prior(0), z)
+
+
+def test_a_posterior_of_ones_own_is_inferred_with(batch):
+    class Narrow(posteriors.NormalPosterior):
+        def distribution(self, encoded):
+            return distributions.diagonal_normal(encoded - [[0.0] * 3 + [5.0] * 3])
+
+        def get_config(self):
+            return {"latent_size": 3}
+
+    model = model_of(posterior=Narrow(3), hidden=(8,))
+    assert (model.posterior(batch["image"]).stddev().numpy() < 0.1).all()
+
+
+def test_what_is_no_part_is_told():
+    with pytest.raises(vae_zoo.UserError, match="it has no draw"):
+        model_of(prior=posteriors.NormalPosterior(3))
+    prior = example("own_prior").LaplacePrior(3)
+    with pytest.raises(vae_zoo.UserError, match="does not combine with VQVAE"):
+        vae_zoo.create_model("vq_vae", image_shape=(28, 28, 1), tiny=True, prior=prior)
