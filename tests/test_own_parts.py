@@ -99,6 +99,10 @@ def test_a_posterior_of_ones_own_is_inferred_with(batch):
         def get_config(self):
             return {"latent_size": 3}
 
+        @classmethod
+        def from_config(cls, config):
+            return cls(**config)
+
     model = model_of(posterior=Narrow(3), hidden=(8,))
     assert (model.posterior(batch["image"]).stddev().numpy() < 0.1).all()
 
@@ -109,3 +113,26 @@ def test_what_is_no_part_is_told():
     prior = example("own_prior").LaplacePrior(3)
     with pytest.raises(vae_zoo.UserError, match="does not combine with VQVAE"):
         vae_zoo.create_model("vq_vae", image_shape=(28, 28, 1), tiny=True, prior=prior)
+
+
+def test_a_likelihood_of_ones_own_reads_pixels_of_its_own_range(batch, tmp_path):
+    likelihood = example("own_likelihood").LaplacePixels()
+    model = model_of(likelihood=likelihood, hidden=(8,))
+    images = 4 * batch["image"] - 2
+    assert model.decoder.output_shape == (None, 28, 28, 1)
+    model.compile(jit_compile=False)
+    history = model.fit(images, verbose=0).history
+    assert np.isfinite(history["elbo"]).all()
+    with pytest.raises(vae_zoo.UserError, match="from -20 to 20: expected -3 to 3"):
+        model.fit(10 * images, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.generate(0, num=2), model.generate(0, num=2))
+
+
+def test_a_subclass_passes_its_own_networks_on(batch):
+    class Small(vae_zoo.VAE):
+        def __init__(self, image_shape, **kwargs):
+            super().__init__(image_shape, 3, encoder=encoder_of(), **kwargs)
+
+    assert Small((28, 28, 1)).encoder.output_shape == (None, 6)

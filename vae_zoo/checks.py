@@ -19,22 +19,18 @@ PLAIN = {
     "posterior": ("normal",),
 }
 
-# What an object has to have that is a prior or a posterior of a user's own.
+# What an object has to have that is a prior, a posterior or a likelihood of a user's own.
 OWN = {
-    "prior": ("distribution", "draw", "get_config"),
-    "posterior": ("parameters", "distribution", "get_config"),
+    "likelihood": ("outputs", "distribution", "get_config", "from_config"),
+    "prior": ("distribution", "draw", "get_config", "from_config"),
+    "posterior": ("parameters", "distribution", "get_config", "from_config"),
 }
 
 
-def _own_part(argument, value, model_class):
-    """Raises a UserError for an object that is no part, or that a model class has no place for."""
+def own_part(argument, value):
+    """Raises a UserError for an object that is no prior, posterior or likelihood; see OWN."""
     if argument not in OWN:
         raise errors.unknown(argument, value, PARTS[argument])
-    if argument not in vars(model_class).get("combines", {}):
-        raise errors.UserError(
-            f"{argument}={value!r:.60} does not combine with {model_class.__name__}, which has "
-            "none of its own. Leave it out."
-        )
     lacking = [name for name in OWN[argument] if not hasattr(value, name)]
     if lacking:
         raise errors.UserError(
@@ -54,7 +50,12 @@ def parts(model_class, **names):
     allowed = {**PLAIN, **vars(model_class).get("combines", {})}
     for argument, name in names.items():
         if not isinstance(name, str):
-            _own_part(argument, name, model_class)
+            own_part(argument, name)
+            if argument not in vars(model_class).get("combines", {}):
+                raise errors.UserError(
+                    f"{argument}={name!r:.60} does not combine with {model_class.__name__}, which "
+                    "has none of its own. Leave it out."
+                )
             continue
         if name not in PARTS[argument]:
             raise errors.unknown(argument, name, PARTS[argument])
@@ -63,7 +64,7 @@ def parts(model_class, **names):
                 f"{argument}={name!r} does not combine with {model_class.__name__}. Expected "
                 f"{argument} to be {_either(allowed[argument])}."
             )
-    if not all(isinstance(names[argument], str) for argument in OWN):
+    if not all(isinstance(names[argument], str) for argument in ("prior", "posterior")):
         return
     posterior, possible = names["posterior"], priors.PRIORS[names["prior"]].posteriors
     if posterior not in possible:

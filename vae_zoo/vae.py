@@ -23,7 +23,8 @@ from vae_zoo.training.loop import FiniteMean
 
 tfd = tfp.distributions
 
-_OBJECTS = ("encoder", "decoder", "prior", "posterior")  # arguments that may be a user's objects
+# Arguments that may be a user's objects.
+_OBJECTS = ("encoder", "decoder", "prior", "posterior", "likelihood")
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -36,7 +37,10 @@ class VAE(ForUsers, Stacks, KerasModel):
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
         likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
-            of grey values: "normal", "continuous_bernoulli".
+            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs`, how many
+            numbers it takes for each pixel, and `distribution(parameters)`, which makes p(x | z) of
+            them [..., H, W, outputs], with log_prob and mean; and `pixel_range`, where pixels are
+            not in [0, 1]. Objects have Keras's `get_config` and `from_config`.
         scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
         mixture_components: logistics of each channel of each pixel (discretized_logistic).
         channels: "independent" given z, or "linear", green given red and blue given both
@@ -45,12 +49,12 @@ class VAE(ForUsers, Stacks, KerasModel):
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
         prior: "standard", "vamp" or "mixture"; see vae_zoo.probability.priors. Or an object with
-            `distribution(posterior, label)`, which gives p(z), `draw(seed, temperature)`, which
-            gives z [N, D] for rows of seed, and `get_config()`; weights are saved of a layer.
+            `distribution(posterior, label)`, which makes p(z), and `draw(seed, temperature)`, which
+            makes z [N, D] for rows of seed; of a keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
         posterior: "normal" or "iaf"; see vae_zoo.probability.posteriors. Or an object with
-            `parameters`, how many numbers it takes, `distribution(encoded)`, which gives q(z | x) of
-            them [B, parameters], a diagonal normal or a bijection of it, and `get_config()`.
+            `parameters`, how many numbers it takes, and `distribution(encoded)`, which makes
+            q(z | x) of them [B, parameters], a diagonal normal or a bijection of it.
         flow_steps: autoregressive steps of iaf.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
@@ -125,7 +129,15 @@ class VAE(ForUsers, Stacks, KerasModel):
         checks.parts(type(self), network=network, prior=prior, posterior=posterior)
         self.image_shape = checks.image_shape(image_shape)
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name = likelihoods.check_likelihood(likelihood)
+        self.likelihood_name = _name_of(likelihood)
+        own = {"encoder": encoder, "decoder": decoder}  # build_encoder and so on take them
+        if isinstance(likelihood, str):
+            likelihoods.check_likelihood(likelihood)
+        else:
+            own["likelihood"] = likelihood
+            checks.own_part("likelihood", likelihood)
+            self.pixel_range = getattr(likelihood, "pixel_range", self.pixel_range)
+        object.__setattr__(self, "_own", own)  # tracked where they are used
         self.prior_name, self.posterior_name = _name_of(prior), _name_of(posterior)
         self.network, self.hidden = network, hidden
         self.blocks = at_least("blocks", blocks, 0, whole=True)
@@ -150,7 +162,6 @@ class VAE(ForUsers, Stacks, KerasModel):
             pixels = (scale, mixture_components, channels)
             self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
-        del encoder, decoder  # build_encoder and build_decoder take them
         self.check_own_parts()
         parts = (self.prior_part, self.posterior_part)
         closed = all(getattr(part, "analytic_kl", False) for part in parts)
@@ -161,6 +172,8 @@ class VAE(ForUsers, Stacks, KerasModel):
 
     def build_likelihood(self, scale, mixture_components, channels):
         """Returns the part that gives p(x | z); see likelihoods.build."""
+        if self.own_part("likelihood") is not None:
+            return self.own_part("likelihood")
         pixels = (scale, mixture_components, channels)
         return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 

@@ -1,6 +1,6 @@
 """A prior of one's own: a Laplace distribution, whose width is learned.
 
-An object is a prior by three methods: `distribution` gives p(z), `draw` gives z for rows of seed,
+An object is a prior by three methods: `distribution` makes p(z), `draw` makes z for rows of seed,
 `get_config` says how to make it again. It is a layer, so that its weight is trained and saved.
 A posterior likewise has `parameters`, `distribution` and `get_config`.
 """
