@@ -123,7 +123,7 @@ def test_labels_that_are_no_class_are_refused(tiny, batch, label, words):
         lambda: model.reconstruct(batch["image"][:1], label),
         lambda: model.terms({"image": batch["image"][:1], "label": label}, seed=(0, 1)),
     ]
-    for call in calls:
+    for call in calls[1:] if label == 3 else calls:  # to generate, 3 is the class of all images
         with pytest.raises(vae_zoo.UserError) as error:
             call()
         assert words in str(error.value) and "\n" not in str(error.value)

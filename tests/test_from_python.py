@@ -89,6 +89,7 @@ def test_a_registered_model_is_one_of_the_zoo(examples):
         vae_zoo.register("conv_vae", type(model))
 
 
+@pytest.mark.slow
 def test_the_commands_know_an_imported_model(examples, data_dir, tmp_path):
     def run(module, *flags):
         command = [sys.executable, "-m", module, "--import=own_model", *map(str, flags)]

@@ -19,6 +19,25 @@ PLAIN = {
     "posterior": ("normal",),
 }
 
+# What an object has to have that is a prior, a posterior or a likelihood of a user's own.
+OWN = {
+    "likelihood": ("outputs", "distribution", "get_config", "from_config"),
+    "prior": ("distribution", "draw", "get_config", "from_config"),
+    "posterior": ("parameters", "distribution", "get_config", "from_config"),
+}
+
+
+def own_part(argument, value):
+    """Raises a UserError for an object that is no prior, posterior or likelihood; see OWN."""
+    if argument not in OWN:
+        raise errors.unknown(argument, value, PARTS[argument])
+    lacking = [name for name in OWN[argument] if not hasattr(value, name)]
+    if lacking:
+        raise errors.UserError(
+            f"{argument}={value!r:.60}: expected a name, or an object with "
+            f"{', '.join(OWN[argument])}; it has no {lacking[0]}."
+        )
+
 
 def parts(model_class, **names):
     """Raises a UserError for parts that do not go with a model class, or with one another.
@@ -26,10 +45,18 @@ def parts(model_class, **names):
     Args:
         model_class: a VAE class. What it combines with is its own `combines`, {argument: allowed
             names}: a subclass does not inherit it, because it may use no prior or posterior.
-        **names: network, prior and posterior.
+        **names: network, prior and posterior; a prior or a posterior may be an object, see OWN.
     """
     allowed = {**PLAIN, **vars(model_class).get("combines", {})}
     for argument, name in names.items():
+        if not isinstance(name, str):
+            own_part(argument, name)
+            if argument not in vars(model_class).get("combines", {}):
+                raise errors.UserError(
+                    f"{argument}={name!r:.60} does not combine with {model_class.__name__}, which "
+                    "has none of its own. Leave it out."
+                )
+            continue
         if name not in PARTS[argument]:
             raise errors.unknown(argument, name, PARTS[argument])
         if name not in allowed[argument]:
@@ -37,6 +64,8 @@ def parts(model_class, **names):
                 f"{argument}={name!r} does not combine with {model_class.__name__}. Expected "
                 f"{argument} to be {_either(allowed[argument])}."
             )
+    if not all(isinstance(names[argument], str) for argument in ("prior", "posterior")):
+        return
     posterior, possible = names["posterior"], priors.PRIORS[names["prior"]].posteriors
     if posterior not in possible:
         raise errors.UserError(

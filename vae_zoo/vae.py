@@ -8,6 +8,7 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 """
 
 import inspect
+from contextlib import nullcontext
 
 import keras
 import tensorflow as tf
@@ -22,6 +23,9 @@ from vae_zoo.training.loop import FiniteMean
 
 tfd = tfp.distributions
 
+# Arguments that may be a user's objects.
+_OBJECTS = ("encoder", "decoder", "prior", "posterior", "likelihood")
+
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class VAE(ForUsers, Stacks, KerasModel):
@@ -33,7 +37,10 @@ class VAE(ForUsers, Stacks, KerasModel):
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
         likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
-            of grey values: "normal", "continuous_bernoulli".
+            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs`, how many
+            numbers it takes for each pixel, and `distribution(parameters)`, which makes p(x | z) of
+            them [..., H, W, outputs], with log_prob and mean; and `pixel_range`, where pixels are
+            not in [0, 1]. Objects have Keras's `get_config` and `from_config`.
         scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
         mixture_components: logistics of each channel of each pixel (discretized_logistic).
         channels: "independent" given z, or "linear", green given red and blue given both
@@ -41,9 +48,13 @@ class VAE(ForUsers, Stacks, KerasModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp" or "mixture"; see vae_zoo.probability.priors.
+        prior: "standard", "vamp" or "mixture"; see vae_zoo.probability.priors. Or an object with
+            `distribution(posterior, label)`, which makes p(z), and `draw(seed, temperature)`, which
+            makes z [N, D] for rows of seed; of a keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal" or "iaf"; see vae_zoo.probability.posteriors.
+        posterior: "normal" or "iaf"; see vae_zoo.probability.posteriors. Or an object with
+            `parameters`, how many numbers it takes, and `distribution(encoded)`, which makes
+            q(z | x) of them [B, parameters], a diagonal normal or a bijection of it.
         flow_steps: autoregressive steps of iaf.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
@@ -118,8 +129,16 @@ class VAE(ForUsers, Stacks, KerasModel):
         checks.parts(type(self), network=network, prior=prior, posterior=posterior)
         self.image_shape = checks.image_shape(image_shape)
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name = likelihoods.check_likelihood(likelihood)
-        self.prior_name, self.posterior_name = prior, posterior
+        self.likelihood_name = _name_of(likelihood)
+        own = {"encoder": encoder, "decoder": decoder}  # build_encoder and so on take them
+        if isinstance(likelihood, str):
+            likelihoods.check_likelihood(likelihood)
+        else:
+            own["likelihood"] = likelihood
+            checks.own_part("likelihood", likelihood)
+            self.pixel_range = getattr(likelihood, "pixel_range", self.pixel_range)
+        object.__setattr__(self, "_own", own)  # tracked where they are used
+        self.prior_name, self.posterior_name = _name_of(prior), _name_of(posterior)
         self.network, self.hidden = network, hidden
         self.blocks = at_least("blocks", blocks, 0, whole=True)
         self.beta = at_least("beta", beta, 0)
@@ -131,25 +150,30 @@ class VAE(ForUsers, Stacks, KerasModel):
         self.trackers = {name: FiniteMean(name) for name in tracked}
         self.set_step(0)
         with networks.initial_weights_of(seed):
-            self.prior_part = priors.build(
-                prior, self.latent_size, components, self.image_shape, self.num_classes
-            )
-            self.posterior_part = posteriors.build(
-                posterior, self.latent_size, flow_steps, self.dtype_policy
-            )
+            self.prior_part, self.posterior_part = prior, posterior  # objects, or names
+            if isinstance(prior, str):
+                self.prior_part = priors.build(
+                    prior, self.latent_size, components, self.image_shape, self.num_classes
+                )
+            if isinstance(posterior, str):
+                self.posterior_part = posteriors.build(
+                    posterior, self.latent_size, flow_steps, self.dtype_policy
+                )
             pixels = (scale, mixture_components, channels)
             self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
-        del encoder, decoder  # build_encoder and build_decoder take them
         self.check_own_parts()
         parts = (self.prior_part, self.posterior_part)
-        self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
+        closed = all(getattr(part, "analytic_kl", False) for part in parts)
+        self.analytic_kl = self.analytic_kl and closed
         self.built = True
 
     # What a model replaces.
 
     def build_likelihood(self, scale, mixture_components, channels):
         """Returns the part that gives p(x | z); see likelihoods.build."""
+        if self.own_part("likelihood") is not None:
+            return self.own_part("likelihood")
         pixels = (scale, mixture_components, channels)
         return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 
@@ -244,7 +268,8 @@ class VAE(ForUsers, Stacks, KerasModel):
         Args:
             constant: compute it outside of the graph that is being traced, such as an export's.
         """
-        return self.prior_part.computed_once(self.posterior, constant)
+        computed_once = getattr(self.prior_part, "computed_once", None)
+        return computed_once(self.posterior, constant) if computed_once else nullcontext()
 
     def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
         """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
@@ -332,7 +357,7 @@ class VAE(ForUsers, Stacks, KerasModel):
     def get_config(self):
         given = {
             name: keras.saving.serialize_keras_object(value)
-            if isinstance(value, keras.Model)
+            if name in _OBJECTS and value is not None and not isinstance(value, str)
             else value
             for name, value in self._arguments.items()
         }
@@ -342,7 +367,7 @@ class VAE(ForUsers, Stacks, KerasModel):
     def from_config(cls, config):
         own = {
             name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("encoder", "decoder")
+            for name in _OBJECTS
             if isinstance(config.get(name), dict)
         }
         return cls(**{**config, **own})
@@ -359,6 +384,10 @@ class VAE(ForUsers, Stacks, KerasModel):
 
     def _step(self):
         return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
+
+
+def _name_of(part):
+    return part if isinstance(part, str) else type(part).__name__
 
 
 def _named_arguments(cls, args, kwargs):

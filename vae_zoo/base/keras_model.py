@@ -292,14 +292,15 @@ class KerasModel(ReadInputs, LoopedModel):
             images: some 2,000 of the training images, [N, H, W, C] in [0, 1].
         """
         part = self.likelihood_part
-        if len(images) and part is not None and not part.is_started:
+        if len(images) and part is not None and not getattr(part, "is_started", True):
             part.start_at(images)
 
     def _start(self, x):
         """Starts the likelihood at images of prepared data, before the first step of all."""
         part, replicas = self.likelihood_part, self.distribute_strategy.num_replicas_in_sync
         begun = int(self.optimizer.iterations.numpy()) > 0
-        if part is not None and not part.is_started and not begun and replicas == 1:
+        waits = part is not None and not getattr(part, "is_started", True)
+        if waits and not begun and replicas == 1:
             self.start_at(start.first_images(x, self.check_inputs))
 
     def _build_optimizer(self):

@@ -42,8 +42,8 @@ class Stacks:
         return _with_input(decoder)
 
     def own_part(self, name):
-        """Returns the "encoder" or "decoder" that the user gave as a keras.Model, or None."""
-        return self._arguments.get(name)
+        """Returns the "encoder", "decoder" or "likelihood" that the user gave, or None."""
+        return self._own.get(name)
 
     def check_own_parts(self):
         """Raises a UserError for an encoder or a decoder that this model has no place for."""

@@ -91,6 +91,8 @@ class ForUsers:
         """
         self.check_decodes_z("sample_prior")
         seed, label = self.draw_arguments(seed, label)
+        if hasattr(self.prior_part, "draw"):  # a prior of the user's own
+            return self.prior_part.draw(seed, temperature)
         prior = self.prior(self.check_label(label))
         return priors.draw(prior, seed, self.latent_size, temperature)
 
