@@ -10,6 +10,7 @@ import numpy as np
 
 from export import staging
 from vae_zoo import errors
+from vae_zoo.runs import files
 
 MANIFEST, RECORDED = "export.json", "recorded.npz"
 _FOLDERS = ("tflite", "stablehlo")  # renewed as a whole
@@ -106,10 +107,12 @@ def staged(output_dir):
         with staging.folder(parent, ".export-") as written:
             yield written
             written.chmod(0o755)
+            files.sync_tree(written)
             if exists:
                 _move_into(written, output_dir)
             else:
                 os.rename(written, output_dir)
+            files.sync(parent)
     except BaseException:
         for directory in made:
             with contextlib.suppress(OSError):
@@ -143,6 +146,6 @@ def _move_into(written, output_dir):
             if (output_dir / name).exists():
                 os.rename(output_dir / name, written / f".replaced-{name}")
             os.rename(written / name, output_dir / name)
-    files = sorted(path for path in written.iterdir() if path.is_file())
-    for path in sorted(files, key=lambda each: each.name == MANIFEST):  # the manifest last
+    single = sorted(path for path in written.iterdir() if path.is_file())
+    for path in sorted(single, key=lambda each: each.name == MANIFEST):  # the manifest last
         os.replace(path, output_dir / path.name)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import signatures, tflite
-from vae_zoo.probability import elbo, likelihoods
+from vae_zoo.probability import elbo
 
 IMAGES, SAMPLES = 500, 100
 _BATCH = 16
@@ -73,12 +73,8 @@ class _Decoder:
         samples, count, size = z.shape
         label = None if label is None else np.tile(label, samples)
         parameters = self._decode(z.reshape([-1, size]), label)
-        likelihood = likelihoods.pixel_likelihood(
-            self.model.likelihood_name,
-            parameters.reshape([samples, count, *parameters.shape[1:]]),
-            self.model.image_shape[-1],
-        )
-        return likelihood.log_prob(image).numpy()
+        parameters = parameters.reshape([samples, count, *parameters.shape[1:]])
+        return self.model.likelihood_part.distribution(parameters).log_prob(image).numpy()
 
     def _decode(self, z, label):
         missing = -len(z) % _BATCH

@@ -9,6 +9,7 @@ import keras
 
 from export import serving, signatures, staging
 from vae_zoo import errors
+from vae_zoo.runs import files
 
 MAX_BATCH_SIZE = 64
 _NAME = re.compile(r"[a-zA-Z0-9_]+")  # what TF Serving takes as a label
@@ -94,7 +95,9 @@ def beside(place):
     with no_space_told(place), staging.folder(place.parent, ".writing-") as written:
         yield written
         written.chmod(0o755)
+        files.sync_tree(written)
         os.rename(written, place)
+        files.sync(place.parent)
 
 
 @contextlib.contextmanager

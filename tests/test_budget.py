@@ -75,6 +75,8 @@ def test_minutes_become_steps_once_and_the_schedule_ends_with_them(by_minutes):
 def test_the_same_minutes_again_are_the_same_training(by_minutes, command, pictures, tmp_path):
     directory, flags, _ = by_minutes
     before = (directory / "config.json").read_bytes()
+    assert "is done" in command("vae_zoo.train", *flags, check=True).stdout
+    (directory / "report.json").unlink()  # as if it had been stopped before
     assert "going on" in command("vae_zoo.train", *flags, check=True).stdout
     assert (directory / "config.json").read_bytes() == before
     steps = json.loads(before)["training"]["steps"]

@@ -73,7 +73,7 @@ def test_checkpoints_that_are_all_damaged_are_an_error(saved):
 
 def test_a_checkpoint_of_another_configuration_is_an_error(saved, tmp_path):
     other = {"weights": tf.Variable(tf.zeros([7])), "step": tf.Variable(0)}
-    with pytest.raises(errors.UserError, match="another configuration"):
+    with pytest.raises(errors.UserError, match="of another configuration"):
         Checkpoints(tmp_path, other).restore()
 
 

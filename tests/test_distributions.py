@@ -9,62 +9,14 @@ import vae_zoo
 from vae_zoo.probability import distributions, likelihoods
 
 tfd = tfp.distributions
-LEVELS = np.arange(256, dtype=np.float32) / 255
-EXTREME = (-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4)
-
-
-def mixture_of(rng, count, spread=1.0):
-    """Returns the parameters of `count` mixtures of five logistics, each [count, 5]."""
-    return [tf.constant(spread * rng.normal(size=(count, 5)), tf.float32) for _ in range(3)]
-
-
-def probabilities(parameters):
-    """Returns the probability of each of the 256 levels, float64 [256, N]."""
-    mixture = likelihoods.discretized_logistic_mixture(*parameters)
-    return np.exp(np.asarray(mixture.log_prob(LEVELS[:, np.newaxis]), np.float64))
-
-
-@pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
-def test_the_levels_of_a_pixel_sum_to_one(spread):
-    parameters = mixture_of(np.random.default_rng(0), 50, spread)
-    np.testing.assert_allclose(probabilities(parameters).sum(0), 1.0, atol=1e-4)
-
-
-def test_the_mean_is_that_of_the_256_levels_to_half_a_level():
-    parameters = mixture_of(np.random.default_rng(1), 200)
-    exact = (probabilities(parameters) * LEVELS[:, np.newaxis]).sum(0)
-    ours = likelihoods.discretized_logistic_mixture(*parameters).mean()
-    np.testing.assert_allclose(ours, exact, atol=0.5 / 255)
-
-
-@pytest.mark.parametrize("pixel", [0.0, 1 / 255, 0.5, 254 / 255, 1.0])
-def test_value_and_gradient_are_finite_everywhere(pixel):
-    grid = np.stack(np.meshgrid(EXTREME, EXTREME, EXTREME), -1).reshape(-1, 3)  # [N, 3]
-    one = np.repeat(grid[:, :, np.newaxis], 5, axis=2)  # all five alike
-    parameters = [tf.constant(one[:, i], tf.float32) for i in range(3)]
-    with tf.GradientTape() as tape:
-        tape.watch(parameters)
-        value = likelihoods.discretized_logistic_mixture(*parameters).log_prob(pixel)
-    assert np.isfinite(value).all() and np.max(value) <= 1e-6
-    assert all(np.isfinite(g).all() for g in tape.gradient(value, parameters))
-    assert np.isfinite(likelihoods.discretized_logistic_mixture(*parameters).mean()).all()
-
-
-def test_a_sharp_mixture_knows_its_pixel():
-    for level in (0, 128, 255):
-        location = tf.fill([1, 5], 2 * level / 255 - 1.0)
-        sharp = (tf.zeros([1, 5]), location, tf.fill([1, 5], -20.0))
-        assert probabilities(sharp).argmax() == level
-        mean = likelihoods.discretized_logistic_mixture(*sharp).mean()
-        assert float(mean[0]) == pytest.approx(level / 255, abs=0.5 / 255)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", likelihoods.LIKELIHOODS)
 def test_images_are_one_event_of_independent_pixels(name, channels):
-    size = likelihoods.output_channels(name, channels)
-    parameters = tf.random.stateless_normal([2, 3, 4, 5, size], [0, 0])  # [K, B, H, W, P]
-    likelihood = likelihoods.pixel_likelihood(name, parameters, channels)
+    part = likelihoods.build(name, (4, 5, channels))
+    parameters = tf.random.stateless_normal([2, 3, 4, 5, part.outputs], [0, 0])  # [K, B, H, W, P]
+    likelihood = part.distribution(parameters)
     image = np.round(np.random.default_rng(0).random((3, 4, 5, channels))).astype(np.float32)
     assert likelihood.log_prob(image).shape == (2, 3)
     assert likelihood.mean().shape == (2, 3, 4, 5, channels)
@@ -90,7 +42,7 @@ def test_bernoulli_takes_grey_values_of_numpy_as_they_are(dtype):
     assert ours.batch_shape == (3,)
     np.testing.assert_allclose(ours.log_prob(grey.astype(dtype)), exact, rtol=1e-5)
     image = np.full((2, 2, 2, 1), 0.25, dtype)
-    pixels = likelihoods.pixel_likelihood("bernoulli", tf.zeros([2, 2, 2, 1]), 1)
+    pixels = likelihoods.build("bernoulli", (2, 2, 1)).distribution(tf.zeros([2, 2, 2, 1]))
     np.testing.assert_allclose(pixels.log_prob(image), 4 * np.log(0.5), rtol=1e-5)
     assert ours.sample(seed=(0, 1)).dtype == tf.float32
 

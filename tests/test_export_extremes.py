@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import agreement, saved_model, signatures, tflite
-from vae_zoo.probability import likelihoods, stable
+from vae_zoo.probability import stable
 
 ROWS = 16
 MODELS = ("conv_vae", "vdm")  # an 8-bit mean with a softplus; a schedule with one
@@ -24,13 +24,18 @@ def as_trained(model):
 def pushed(model, size=1e3):
     """Last biases of +-1000: logits, locations and log scales at and beyond their bounds."""
     rng = np.random.default_rng(0)
+    own = {v.name: v for v in getattr(model.likelihood_part, "weights", [])}
+    if own:
+        own["pixel_mean"].assign(rng.choice([-1.0, 1.0], model.image_shape))  # black or white
+        own["log_scale"].assign(size * rng.choice([-1.0, 1.0], own["log_scale"].shape))
     for variable in last_biases(model):
         variable.assign(size * rng.choice([-1.0, 1.0], variable.shape))
 
 
 def last_biases(model):
-    outputs = likelihoods.output_channels(model.likelihood_name, model.image_shape[-1])
-    wanted = {outputs, outputs * 28 * 28, 2 * model.latent_size}
+    channels = model.image_shape[-1]
+    outputs = model.likelihood_part.outputs if model.likelihood_part else channels
+    wanted = {outputs, outputs * 28 * 28, 4 * outputs, 2 * model.latent_size}
     return [v for v in model.trainable_variables if v.name == "bias" and v.shape[0] in wanted]
 
 
@@ -40,12 +45,26 @@ CASES = [
     ("discretized_logistic", as_trained),
     ("discretized_logistic", pushed),
 ]
+MIXTURE = {"likelihood": "discretized_logistic", "scale": "pixel", "mixture_components": 2}
+VARIANTS = [  # of conv_vae alone
+    (MIXTURE, as_trained),  # weights of logits of 1000 and 1000 are rounding errors
+    ({"likelihood": "normal", "scale": "channel"}, pushed),
+    ({"likelihood": "continuous_bernoulli"}, pushed),
+]
 
 
 @pytest.mark.parametrize("likelihood, change", CASES)
 @pytest.mark.parametrize("name", MODELS)
 def test_formats_agree_at_the_bounds(name, likelihood, change, tiny, tmp_path):
-    model = tiny(name, likelihood=likelihood)
+    check_formats(tiny(name, likelihood=likelihood), change, tmp_path)
+
+
+@pytest.mark.parametrize("variant, change", VARIANTS)
+def test_formats_agree_for_every_likelihood(variant, change, tiny, tmp_path):
+    check_formats(tiny("conv_vae", **variant), change, tmp_path)
+
+
+def check_formats(model, change, tmp_path):
     change(model)
     found = signatures.signatures(model)
     inputs = signatures.examples(model, found, ROWS)

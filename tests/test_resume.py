@@ -51,7 +51,7 @@ def whole(splits, tmp_path_factory):
 
 def create(name, splits):
     if name == "vae":
-        sizes = {"latent_size": 2, "hidden": (8,)}
+        sizes = {"latent_size": 2, "hidden": (8,), "likelihood": splits.likelihood}
         return registry.create_model(name, image_shape=splits.image_shape, **sizes)
     given = {"image_shape": splits.image_shape}
     if registry.model_class(name).needs_labels:
@@ -96,6 +96,20 @@ def test_a_kill_after_any_saved_step_changes_nothing(splits, whole, tmp_path, mo
         with pytest.raises(Killed):
             train(splits, directory, after=(step, kill))
         assert_same(train(splits, directory), whole)
+
+
+def test_a_resumed_training_keeps_where_its_likelihood_started(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", image=images)
+    splits = datasets.load(str(tmp_path / "images.npz"), batch_size=16)
+    whole = train(splits, tmp_path / "whole")
+    starts = [weight for weight in whole[1] if weight.shape == (8, 8, 1)]
+    mean = splits.images("train").mean(0)
+    np.testing.assert_allclose(starts[0], 2 * mean - 1, atol=1e-5)
+    monkeypatch.setattr(session, "_CHECKPOINT_SECONDS", -1)
+    with pytest.raises(Killed):
+        train(splits, tmp_path / "parts", after=(3, kill))
+    assert_same(train(splits, tmp_path / "parts"), whole)
 
 
 @pytest.mark.slow

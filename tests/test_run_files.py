@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+from export import layout
 from vae_zoo import cli, errors, runs
 from vae_zoo.runs import files
 from vae_zoo.training import ProgressLines, Settings
@@ -65,6 +66,19 @@ def test_a_file_is_synced_before_its_name_and_its_directory_after(tmp_path, monk
     monkeypatch.setattr(os, "replace", lambda *names: (done.append("name"), replace(*names)))
     runs.write_json(tmp_path / "report.json", {})
     assert done == ["file", "name", "directory"]
+
+
+def test_an_export_is_synced_before_its_name_and_its_directory_after(tmp_path, monkeypatch):
+    output, synced = tmp_path / "export", []
+    monkeypatch.setattr(
+        files, "sync", lambda path: synced.append((os.path.basename(path), output.exists()))
+    )
+    with layout.staged(output) as written:
+        (written / "tflite").mkdir()
+        (written / "tflite" / "decoder.tflite").write_text("model")
+    names = [name for name, there in synced if not there]
+    assert names == ["decoder.tflite", "tflite", written.name]
+    assert synced[-1] == (tmp_path.name, True)
 
 
 @pytest.mark.parametrize("place", ["file/report.json", "gone/report.json", "folder"])

@@ -21,7 +21,7 @@ def conditional(trained, tiny, tmp_path_factory):
     model = tiny("cvae")
     runs.save_model(model, directory / runs.MODEL)
     config = json.loads((trained / runs.CONFIG).read_text())
-    config["model"] = "cvae"
+    config |= {"model": "cvae", "arguments": model.get_config()}
     runs.write_json(directory / runs.CONFIG, config)
     return directory
 
@@ -33,26 +33,35 @@ def run(*given):
     cli.run(sample.sample, sample.FLAGS, ["sample", *map(str, given)])
 
 
-def pixels_of(name, copies=1):
+def pixels_of(name, copies=1, **arguments):
     """Returns a likelihood over one row of four pixels, batch [copies]."""
-    parameters = np.random.default_rng(0).normal(size=(1, 1, 4, 15)).astype(np.float32)
-    parameters = np.repeat(parameters, copies, axis=0)
-    if name == "bernoulli":
-        return likelihoods.pixel_likelihood(name, parameters[..., :1], 1)
-    if name == "discretized_logistic":
-        return likelihoods.pixel_likelihood(name, parameters, 1)
-    location = tf.repeat([[[[-1.0], [-0.3], [0.2], [0.99]]]], copies, axis=0)
-    return vdm.tfd.Independent(vdm.QuantizedPixel(location, 0.01), 3)
+    if name == "quantized":
+        location = tf.repeat([[[[-1.0], [-0.3], [0.2], [0.99]]]], copies, axis=0)
+        return vdm.tfd.Independent(vdm.QuantizedPixel(location, 0.01), 3)
+    part = likelihoods.build(name, (1, 4, 1), **arguments)
+    parameters = np.random.default_rng(0).normal(size=(1, 1, 4, part.outputs))
+    return part.distribution(np.repeat(parameters.astype(np.float32), copies, axis=0))
 
 
-@pytest.mark.parametrize("name", ["bernoulli", "discretized_logistic", "quantized"])
-def test_drawn_pixels_have_the_likelihoods_frequencies(name):
-    likelihood = pixels_of(name)
+MIXTURE = {"scale": "pixel", "mixture_components": 3}
+
+
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("bernoulli", {}),
+        ("discretized_logistic", {}),
+        ("discretized_logistic", MIXTURE),
+        ("quantized", {}),
+    ],
+)
+def test_drawn_pixels_have_the_likelihoods_frequencies(name, arguments):
+    likelihood = pixels_of(name, **arguments)
     seeds = noise.rows(0, 20_000)
     drawn = np.asarray(likelihoods.draw(likelihood, seeds))[:, 0, :, 0]  # [N, 4]
     levels = np.array([0, 1]) if name == "bernoulli" else np.arange(256) / 255
     pixels = np.tile(levels.astype(np.float32)[:, None, None, None], (1, 1, 4, 1))
-    log_prob = pixels_of(name, len(levels)).distribution.log_prob(pixels)
+    log_prob = pixels_of(name, len(levels), **arguments).distribution.log_prob(pixels)
     probability = np.exp(np.asarray(log_prob))[:, 0, :, 0]  # [levels, 4]
     counts = (drawn[None] == levels[:, None, None].astype(np.float32)).mean(1)
     assert counts.sum(0) == pytest.approx(1)
@@ -60,6 +69,16 @@ def test_drawn_pixels_have_the_likelihoods_frequencies(name):
     assert (np.abs(counts - probability) < 5 * error + 2e-4).all()
     few = np.asarray(likelihoods.draw(likelihood, seeds[7:9]))[:, 0, :, 0]
     np.testing.assert_array_equal(few, drawn[7:9])  # an image is a function of its row
+
+
+@pytest.mark.parametrize("name", ["normal", "continuous_bernoulli"])
+def test_pixels_drawn_of_a_density_have_its_centre(name):
+    likelihood = pixels_of(name)
+    drawn = np.asarray(likelihoods.draw(likelihood, noise.rows(0, 20_000)))
+    assert 0 <= drawn.min() and drawn.max() <= 1
+    assert len(np.unique(drawn)) > 10_000
+    centre = np.median(drawn, 0) if name == "normal" else drawn.mean(0)  # its tails are clipped
+    np.testing.assert_allclose(centre, likelihood.mean()[0], atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["vae", "ladder_vae", "vq_vae", "vdm"])

@@ -63,7 +63,7 @@ def test_scores_do_not_depend_on_batches_or_on_the_order(name, tiny, batch):
     for rows in (order[:3], order[3:6], order[6:]):
         part = few(images[rows], keys[rows], None if labels is None else labels[rows])
         np.testing.assert_allclose(part, whole[rows], rtol=1e-4)
-    if name != "vq_vae":  # nothing is random there
+    if name == "cvae":  # one more trace is enough
         assert np.abs(scores.Scorer(model, 6, 4, 8)(images, keys, labels) - whole).max() > 0.01
 
 

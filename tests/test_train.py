@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
+import pathlib
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +21,8 @@ import pytest
 import vae_zoo
 from vae_zoo import runs
 
+ROOT = pathlib.Path(__file__).parent.parent
+CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
 SMALL = ("--set=hidden=(32,)", "--set=latent_size=4", "--report_samples=10")
 FILES = (
     "config.json",
@@ -104,13 +110,74 @@ def test_other_pictures(mode, trained, command, tmp_path, data_dir):
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_command_again_changes_nothing(trained, command, data_dir):
-    before = weights(trained)
-    flags = ("--model=vae", "--epochs=2", *SMALL)
-    flags += (f"--output_dir={trained}", f"--data_dir={data_dir}")
-    assert "going on" in command("vae_zoo.train", *flags, check=True).stdout
-    after = weights(trained)
+def of_trained(directory, data_dir):
+    """Returns the command line of `trained`, for a copy of it."""
+    flags = ["--model=vae", "--epochs=2", *SMALL]
+    return [*flags, f"--output_dir={directory}", f"--data_dir={data_dir}"]
+
+
+def test_the_same_command_again_says_at_once_that_it_is_done(trained, data_dir):
+    before = {path: path.read_bytes() for path in trained.glob("*.*")}
+    code = (
+        "import sys; from vae_zoo import cli, train\n"
+        "try: cli.run(train.train, train.FLAGS)\n"
+        "finally: print('tensorflow' in sys.modules)"
+    )
+    start = [sys.executable, "-c", code, *of_trained(trained, data_dir)]
+    told = subprocess.run(start, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(f"{trained} is done: vae on digits, 2 epochs")
+    assert f"vae_zoo.evaluate --run={trained}" in told and told.endswith("False\n")
+    assert before == {path: path.read_bytes() for path in trained.glob("*.*")}
+
+
+def test_a_training_killed_while_it_was_evaluated_is_evaluated(
+    trained, command, data_dir, tmp_path
+):
+    copy = shutil.copytree(trained, tmp_path / "glob[1]*")
+    report = json.loads((copy / "report.json").read_text())
+    (copy / "report.json").unlink()
+    (copy / "model.keras").write_bytes(b"cut")
+    told = command("vae_zoo.train", *of_trained(copy, data_dir), check=True).stdout
+    assert "going on" in told
+    again = json.loads((copy / "report.json").read_text())
+    assert {k: v for k, v in again.items() if k not in CLOCKS} == {
+        k: v for k, v in report.items() if k not in CLOCKS
+    }
+    before, after = weights(trained), weights(copy)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "sample"])
+def test_a_mistyped_config_is_one_line_of_a_command(module, trained, command, data_dir, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((copy / "config.json").read_text())
+    config["training"]["epochs"] = [2]
+    (copy / "config.json").write_text(json.dumps(config))
+    flags = of_trained(copy, data_dir) if module == "train" else [f"--run={copy}"]
+    told = command(f"vae_zoo.{module}", *flags)
+    assert told.returncode == 2 and told.stderr.count("\n") == 1
+    assert "'epochs' of its training is [2]" in told.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [1, 5, 20, 60, 150, 300])
+def test_a_limit_on_files_ends_a_training_in_one_line(kilobytes, data_dir, tmp_path):
+    """The same command goes on without the limit, whatever file it was that had no room."""
+    flags = [*of_trained(tmp_path / "run", data_dir), "--ema=0.9"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, resource.RLIM_INFINITY))
+
+    start = [sys.executable, "-m", "vae_zoo.train", *flags]
+    options = {"capture_output": True, "text": True, "env": environment, "cwd": tmp_path}
+    told = subprocess.run(start, preexec_fn=limit, **options)
+    assert told.returncode == 2, told.stderr
+    assert "Traceback" not in told.stderr
+    assert told.stderr.splitlines()[-1].startswith("error: no space left")
+    assert not list((tmp_path / "run").glob(".partial-*"))
+    subprocess.run(start, check=True, **options)
+    assert (tmp_path / "run" / "report.json").exists()
 
 
 def test_two_latent_dimensions_give_a_manifold_and_grey_values_bce(command, data_dir, tmp_path):
@@ -122,6 +189,17 @@ def test_two_latent_dimensions_give_a_manifold_and_grey_values_bce(command, data
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert "bce" in report and "nll" not in report and "elbo" not in report
     assert "not a likelihood" in output
+
+
+def test_a_density_of_grey_values_is_reported_as_one(command, data_dir, tmp_path):
+    flags = ("--model=vae", "--epochs=1", "--set=hidden=(16,)", "--set=likelihood=normal")
+    flags += ("--binarization=none", "--report_samples=5", "--set=scale=channel")
+    flags += (f"--output_dir={tmp_path / 'run'}", f"--data_dir={data_dir}")
+    output = command("vae_zoo.train", *flags, check=True).stdout
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["is_density"] and report["likelihood"] == "normal"
+    assert "bits_per_dim" not in report and "bits/dim" not in output
+    assert "of a density, not of 8-bit images" in output
 
 
 def bad_flags(directory):
@@ -145,6 +223,11 @@ def bad_flags(directory):
         (["--model=vae", "--set=seed=3"], "--seed"),
         (["--model=vae", "--batch_size=100000"], "100000"),
         (["--model=vae", "--binarization=none", "--set=likelihood=bernoulli"], "--bce"),
+        (["--model=vae", "--binarization=none", "--bce", "--set=likelihood=normal"], "exclude"),
+        (["--model=vae", "--binarization=none", "--set=scale=shred"], "Did you mean 'shared'"),
+        (["--model=vae", "--binarization=none", "--set=channels=linear"], "colour"),
+        (["--model=vdm", "--binarization=none", "--set=likelihood=normal"], "does not combine"),
+        (["--model=vdm", "--binarization=none", "--set=scale=pixel"], "do not combine"),
         (["--model=vae", "--learning_rate=-1"], "--learning_rate=-1"),
         (["--model=vae", "extra"], "unexpected argument"),
         (["--model=vae", f"--output_dir={directory / 'foreign'}"], "not a run's"),
@@ -226,14 +309,19 @@ def test_killed_twice_a_training_ends_with_the_same_bits(name, command, data_dir
     command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'whole'}", check=True)
     delays = random.Random(1)
     for stop in (signal.SIGKILL, signal.SIGTERM):
-        kill_while_training(flags, tmp_path / "parts", delays.uniform(0, 1), stop)
+        code = kill_while_training(flags, tmp_path / "parts", delays.uniform(0, 1), stop)
+        assert code == (143 if stop == signal.SIGTERM else -stop)
     command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'parts'}", check=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
-    drop = ("minutes", "cpu_minutes", "images_per_second")
     rows = [
-        [{k: v for k, v in row.items() if k not in drop} for row in runs.read_rows(path)]
+        [{k: v for k, v in row.items() if k not in CLOCKS} for row in runs.read_rows(path)]
         for path in (tmp_path / "whole" / "metrics.csv", tmp_path / "parts" / "metrics.csv")
     ]
     assert rows[0] == rows[1]
+    reports = [runs.read_report(tmp_path / run) for run in ("whole", "parts")]
+    for report in reports:
+        for name in CLOCKS:
+            del report[name]
+    assert reports[0] == reports[1]

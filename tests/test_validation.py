@@ -54,7 +54,7 @@ def test_patience_counts_from_the_best_epoch_after_warm_up(splits, tmp_path, mon
 
     def worse(model, splits):
         figures = validation.validation(model, splits)
-        return lambda: {**figures(), "loss": next(losses)}
+        return lambda *given: {**figures(*given), "loss": next(losses)}
 
     monkeypatch.setattr(training.session, "validation", worse)
     warm = 2 * splits.steps_per_epoch + 1

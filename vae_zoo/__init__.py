@@ -48,7 +48,13 @@ _NAMES = {
     "load_run": "vae_zoo.runs:load_run",
     "from_preset": "vae_zoo.presets:from_preset",
     "preset_names": "vae_zoo.presets:names",
+    "list_models": "vae_zoo.registry:list_models",
     "noise": "vae_zoo.probability.noise",
+    "plots": "vae_zoo.runs.plots",
+    "recipe": "vae_zoo.recipes:recipe",
+    "register": "vae_zoo.registry:register",
+    "show": "vae_zoo.runs.plots:show",
+    "train": "vae_zoo.train",  # a module that can be called
 }
 __all__ = ["__version__", *_NAMES]
 

@@ -10,6 +10,7 @@ A command defines its flags on a FlagValues of its own, so that one process can 
 """
 
 import contextlib
+import importlib
 import importlib.abc
 import importlib.machinery
 import os
@@ -36,12 +37,15 @@ def run(command, flag_values=None, argv=None):
     logging.set_verbosity(logging.ERROR)
     flag_values = flags.FLAGS if flag_values is None else flag_values
     argv = sys.argv if argv is None else argv
+    _define_import(flag_values)
     if {"--help", "-h", "--helpfull", "-help"} & set(argv[1:]):
         print(usage(command, flag_values))
         sys.exit(0)
     try:
         with _terminated():
-            _parse(flag_values, argv)
+            parse(flag_values, argv)
+            for module in flag_values["import"].value:
+                _import(module)
             command()
     except errors.UserError as error:
         _fail(error)
@@ -190,7 +194,8 @@ def _quietly(load, module):
         os.close(kept)
 
 
-def _parse(flag_values, argv):
+def parse(flag_values, argv):
+    """Parses a command line, the program's name first; a UserError for what is no flag."""
     try:
         positional = flag_values(argv)[1:]
     except flags.Error as error:
@@ -200,6 +205,29 @@ def _parse(flag_values, argv):
             f"unexpected argument {positional[0]!r}: flags are written --name=value "
             "(--help lists them)"
         )
+
+
+def _define_import(flag_values):
+    if "import" not in flag_values:
+        flags.DEFINE_multi_string(
+            "import",
+            [],
+            "a module of one's own that calls vae_zoo.register (repeatable)",
+            flag_values=flag_values,
+        )
+
+
+def _import(module):
+    """Imports a module that --import names, from the current folder too."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise errors.UserError(
+            f"--import={module}: {error}. Expected a module that is installed, or lies in the "
+            "current folder."
+        ) from error
 
 
 def _fail(error):

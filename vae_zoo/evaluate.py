@@ -1,10 +1,8 @@
 """Evaluates a run: python -m vae_zoo.evaluate --run=runs/conv_vae-digits"""
 
-import pathlib
-
 from absl import flags
 
-from vae_zoo import cli, errors
+from vae_zoo import cli, errors, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -28,12 +26,19 @@ def evaluate():
     count = _count(FLAGS.num_images)
     if FLAGS.num_samples < 1:
         raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
+    if not -(2**31) <= FLAGS.seed < 2**31:
+        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    output = place / "evaluation.json"
+    if FLAGS.output:
+        output = per_image.check_output(FLAGS.output, (".json",))
 
     from vae_zoo import progress, runs
+
+    config = runs.read_config(directory)  # before TensorFlow: damage is told at once
+
     from vae_zoo.metrics import likelihood
     from vae_zoo.runs import report
 
-    config = runs.read_config(directory)
     model = runs.load_run(directory)
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
     images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
@@ -70,7 +75,6 @@ def evaluate():
         **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
         "versions": runs.versions(),
     }
-    output = pathlib.Path(FLAGS.output or place / "evaluation.json")
     print("\n".join(report.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
     print(f"written to {output}")
@@ -79,8 +83,10 @@ def evaluate():
 def _count(text):
     if text == "all":
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise errors.UserError(f"--num_images={text}: expected all, or a number of at least 1.")
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
+        raise errors.UserError(
+            f"--num_images={text:.40}: expected all, or a number from 1 to 999,999,999."
+        )
     return int(text)
 
 

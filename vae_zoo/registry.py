@@ -1,6 +1,7 @@
 """The models of the zoo: one literal table. Reading it imports no TensorFlow."""
 
 import ast
+import fnmatch
 import importlib
 import inspect
 import math
@@ -13,7 +14,7 @@ class ModelSpec(NamedTuple):
     """One registered model.
 
     Attributes:
-        target: "module:Class".
+        target: "module:Class"; or a class, of a model of one's own.
         arguments: constructor arguments that make it this model.
         tiny: further arguments that make it small, for tests and smoke runs.
         idea: one line.
@@ -193,9 +194,55 @@ MODELS = {
 }
 
 
+_OWN = {}  # what `register` adds
+
+
+def register(name, target, *, arguments=None, tiny=None, idea="", source="", tags=()):
+    """Makes a model of one's own known by a name, to create_model and to the commands.
+
+    The commands need to import it: python -m vae_zoo.train --import=my_package --model=my_vae
+
+    Args:
+        name: what it is to be called; registering it again replaces it.
+        target: a subclass of VAE, or "module:Class".
+        arguments: constructor arguments that make it this model.
+        tiny: further arguments that make it small, for tests.
+        idea: one line on it.
+        source: its paper.
+        tags: words to search by.
+
+    Raises:
+        UserError: for the name of a model of the zoo, or one that is no name.
+    """
+    if name in MODELS:
+        raise errors.UserError(f"register {name!r}: a model of the zoo. Expected another name.")
+    if not isinstance(name, str) or not name.isidentifier():
+        raise errors.UserError(f"register {name!r}: expected letters, digits and _, as 'my_vae'.")
+    if isinstance(target, str) and ":" not in target:
+        raise errors.UserError(f"register {name!r}: expected a class, or 'module:Class'.")
+    _OWN[name] = ModelSpec(target, arguments or {}, tiny or {}, idea, source, 0, tuple(tags))
+
+
 def model_names():
     """Returns the registered names."""
-    return list(MODELS)
+    return [*MODELS, *_OWN]
+
+
+def list_models(filter="*", tag=None):  # noqa: A002 - timm's name
+    """Returns the names of models, as timm.list_models does.
+
+    Args:
+        filter: a pattern with wildcards, such as "*conv*".
+        tag: only those with this tag, such as "conditional"; see ModelSpec.
+
+    Raises:
+        UserError: for a tag that no model has.
+    """
+    tags = {each for name in model_names() for each in spec(name).tags}
+    if tag is not None and tag not in tags:
+        raise errors.unknown("tag", tag, tags)
+    found = fnmatch.filter(model_names(), filter)
+    return [name for name in found if tag is None or tag in spec(name).tags]
 
 
 def spec(name):
@@ -204,14 +251,18 @@ def spec(name):
     Raises:
         UserError: for an unknown name, with the closest one.
     """
-    if name not in MODELS:
-        raise errors.unknown("model", name, MODELS)
-    return MODELS[name]
+    found = MODELS.get(name) or _OWN.get(name)
+    if found is None:
+        raise errors.unknown("model", name, model_names())
+    return found
 
 
 def model_class(name):
     """Returns a model's class; imports TensorFlow."""
-    module, _, attribute = spec(name).target.partition(":")
+    target = spec(name).target
+    if isinstance(target, type):
+        return target
+    module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 

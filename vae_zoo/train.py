@@ -4,15 +4,18 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import os
 import pathlib
 import shlex
 import sys
+import types
 
 from absl import flags
 
-from vae_zoo import cli, datasets, errors, recipes, registry
+from vae_zoo import cli, datasets, errors, recipes, registry, sizes
 
 FLAGS = flags.FlagValues()
+_MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
 _LARGE = 50_000_000  # weights
 _LENGTHS = ("epochs", "steps", "minutes")
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
@@ -110,11 +113,12 @@ def _define_flags():
 _define_flags()
 
 
-def train():
+def train(given=None):
     """Trains a model on a data set and writes its run: checkpoints, model, figures, pictures.
 
     Example: python -m vae_zoo.train --model=conv_vae
     """
+    given = sys.argv[1:] if given is None else given
     if FLAGS.list_models or FLAGS.list_datasets:
         print(list_models() if FLAGS.list_models else list_datasets())
         return
@@ -122,7 +126,7 @@ def train():
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     _check_numbers()
-    if _is_done_already():
+    if _is_done_already(given):
         return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = _dataset_settings()
@@ -137,6 +141,7 @@ def train():
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
     arguments = _arguments(spec, splits, wished)
+    sizes.check(FLAGS.model, arguments, wished)
     settings = _training_settings(recipe, splits, arguments, directory)
     arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
@@ -144,7 +149,7 @@ def train():
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
     config = runs.describe(
-        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(), splits
+        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
     )
     if not chief:
         training.train(model, splits, directory, settings, strategy=strategy)
@@ -153,14 +158,14 @@ def train():
         _train_in(directory, model, splits, config, settings, strategy)
 
 
-def _is_done_already():
+def _is_done_already(given):
     """Says what is there, where the command is that of a finished training; returns whether."""
     from vae_zoo.runs import finished
 
     directory = FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(FLAGS.dataset)}"
     if FLAGS.overwrite:
         return False
-    report = finished.report_of_command(directory, sys.argv[1:], FLAGS.max_minutes)
+    report = finished.report_of_command(directory, given, FLAGS.max_minutes)
     if report is not None:
         print(finished.text(directory, report))
     return report is not None
@@ -193,6 +198,55 @@ def _train_in(directory, model, splits, config, settings, strategy):
         strategy=strategy,
     )
     _finish(directory, model, splits, config, outcome)
+
+
+def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **settings):
+    """Does in Python what `python -m vae_zoo.train` does, and returns the run's folder.
+
+    The recipe of the model on the data set says what is not given. The run holds checkpoints, the
+    model, figures and pictures; vae_zoo.load_run opens it, and the same call goes on with it.
+
+    Args:
+        model: the name of a registered model.
+        dataset: a name or a path; see vae_zoo.load_dataset.
+        output_dir: the run's folder; None is runs/<model>-<dataset>.
+        arguments: constructor arguments of the model, such as {"latent_size": 2}.
+        **settings: the command's other flags, such as epochs=5, minutes=2, overwrite=True.
+
+    Returns:
+        The folder, a pathlib.Path.
+
+    Raises:
+        UserError: as the command.
+
+    Example:
+        run = vae_zoo.train("conv_vae", "digits", minutes=2)
+        images = vae_zoo.load_run(run).generate(seed=0)
+    """
+    if not isinstance(model, str):
+        raise errors.UserError(
+            f"train of {type(model).__name__}: expected a model's name, for a run that can be "
+            "opened again. model.fit(images) trains an object; vae_zoo.register names a class."
+        )
+    dataset = os.fspath(dataset)
+    output_dir = output_dir or f"runs/{model}-{_plain_name(dataset)}"
+    given = {"model": model, "dataset": dataset, "output_dir": output_dir, **settings}
+    argv = [_flag(name, value) for name, value in given.items() if value is not None]
+    argv += [f"--set={name}={value!r}" for name, value in (arguments or {}).items()]
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    try:
+        cli.parse(FLAGS, ["train", *argv])
+        train(argv)
+    finally:
+        FLAGS.unparse_flags()
+    return pathlib.Path(output_dir)
+
+
+def _flag(name, value):
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def list_models():
@@ -268,10 +322,14 @@ def _check_numbers():
         given = FLAGS[name].value
         if given is not None and given < value:
             raise errors.UserError(f"--{name}={given}: expected at least {value}.")
+        if given is not None and given > _MOST:
+            raise errors.UserError(f"--{name}={given}: expected at most {_MOST:,}.")
     for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
         given = FLAGS[name].value
-        if given is not None and not 0 < given < float("inf"):
-            raise errors.UserError(f"--{name}={given}: expected a number above 0.")
+        if given is not None and not 0 < given <= _MOST:
+            raise errors.UserError(
+                f"--{name}={given}: expected a number above 0, at most {_MOST:,}."
+            )
     if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
         raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
     if not -(2**31) <= FLAGS.seed < 2**31:
@@ -352,7 +410,7 @@ def _arguments(spec, splits, wished):
     if "dataset_size" in known:
         given["dataset_size"] = splits.num_train
     if cls.needs_labels:
-        given["num_classes"] = _num_classes(splits)
+        given["num_classes"] = _num_classes(splits, wished)
     for name in ("image_shape", "dtype", "seed", "name"):
         if name in wished:
             flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
@@ -372,11 +430,17 @@ def _say_if_large(model):
         )
 
 
-def _num_classes(splits):
+def _num_classes(splits, wished):
     if splits.num_classes is None:
         raise errors.UserError(
             f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
             "set, such as digits or mnist, or a model without labels."
+        )
+    given = wished.get("num_classes", splits.num_classes)
+    if isinstance(given, int) and given < splits.num_classes:
+        raise errors.UserError(
+            f"--set num_classes={given}: {splits.name} has {splits.num_classes} classes. Expected "
+            "at least that, or the argument left out."
         )
     return splits.num_classes
 
@@ -386,12 +450,17 @@ def _check_likelihood(splits, likelihood):
     if likelihood == "bernoulli" and grey and not FLAGS.bce:
         raise errors.UserError(
             f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
-            "likelihood=discretized_logistic, or --binarization=dynamic; --bce trains the "
+            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
+            "densities), or --binarization=dynamic; --bce trains the "
             "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and FLAGS.bce:
+        raise errors.UserError(
+            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
         )
     if likelihood != "bernoulli" and not grey:
         raise errors.UserError(
-            f"likelihood={likelihood} is of 8-bit images, and {splits.name} is binary "
+            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
             f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
         )
     if FLAGS.bce and not grey:
@@ -424,14 +493,22 @@ def _plain_name(name):
     return pathlib.Path(name).stem.replace("/", "-") if "." in name else name.replace("/", "-")
 
 
-def _command():
-    return "python -m vae_zoo.train " + shlex.join(sys.argv[1:])
+def _command(given):
+    return "python -m vae_zoo.train " + shlex.join(given)
 
 
 def main():
     """The command's entry point."""
     cli.run(train, FLAGS)
 
+
+class _Callable(types.ModuleType):
+    """This module, which `vae_zoo.train` names, as a function: vae_zoo.train("conv_vae")."""
+
+    __call__ = staticmethod(train_run)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     main()

@@ -32,7 +32,12 @@ class VAE(ForUsers, Stacks, KerasModel):
     Args:
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
-        likelihood: "bernoulli" (binary images) or "discretized_logistic" (8-bit images).
+        likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
+            of grey values: "normal", "continuous_bernoulli".
+        scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
+        mixture_components: logistics of each channel of each pixel (discretized_logistic).
+        channels: "independent" given z, or "linear", green given red and blue given both
+            (discretized_logistic).
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
@@ -45,6 +50,10 @@ class VAE(ForUsers, Stacks, KerasModel):
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         num_classes: how many labels there are, where the model uses them.
+        encoder: a keras.Model [B, H, W, C] -> [B, F] in the place of the network's; its weights are
+            saved with the model.
+        decoder: a keras.Model [N, D] -> [N, H, W, P], P numbers a pixel as the likelihood says: C
+            logits of "bernoulli". A conditional model joins the label to both inputs.
         seed: int32, of the run; initial weights are a function of it, all noise of (seed, step,
             layer).
         **kwargs: of keras.Model: name, dtype (a dtype policy).
@@ -85,6 +94,9 @@ class VAE(ForUsers, Stacks, KerasModel):
         latent_size=32,
         *,
         likelihood="bernoulli",
+        scale="shared",
+        mixture_components=1,
+        channels="independent",
         network="mlp",
         hidden=None,
         blocks=2,
@@ -96,6 +108,8 @@ class VAE(ForUsers, Stacks, KerasModel):
         warmup_steps=0,
         free_bits=0.0,
         num_classes=None,
+        encoder=None,
+        decoder=None,
         seed=0,
         **kwargs,
     ):
@@ -123,12 +137,21 @@ class VAE(ForUsers, Stacks, KerasModel):
             self.posterior_part = posteriors.build(
                 posterior, self.latent_size, flow_steps, self.dtype_policy
             )
+            pixels = (scale, mixture_components, channels)
+            self.likelihood_part = self.build_likelihood(*pixels)
             self.build_networks()
+        del encoder, decoder  # build_encoder and build_decoder take them
+        self.check_own_parts()
         parts = (self.prior_part, self.posterior_part)
         self.analytic_kl = self.analytic_kl and all(part.analytic_kl for part in parts)
         self.built = True
 
     # What a model replaces.
+
+    def build_likelihood(self, scale, mixture_components, channels):
+        """Returns the part that gives p(x | z); see likelihoods.build."""
+        pixels = (scale, mixture_components, channels)
+        return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 
     def build_networks(self):
         """Builds every layer of the model but the parts'; called once, by the constructor."""
@@ -307,7 +330,22 @@ class VAE(ForUsers, Stacks, KerasModel):
         return [self._loss_tracker, *trackers] if self.compiled else trackers
 
     def get_config(self):
-        return {**self._arguments, "dtype": self.dtype_policy.name, "name": self.name}
+        given = {
+            name: keras.saving.serialize_keras_object(value)
+            if isinstance(value, keras.Model)
+            else value
+            for name, value in self._arguments.items()
+        }
+        return {**given, "dtype": self.dtype_policy.name, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        own = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("encoder", "decoder")
+            if isinstance(config.get(name), dict)
+        }
+        return cls(**{**config, **own})
 
     def _kl_divergence(self, latent):
         try:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from vae_zoo import errors
 from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs
+from vae_zoo.training import start
 from vae_zoo.training.loop import FiniteMean, LoopedModel
 
 _KERAS_LOSS = (
@@ -116,6 +117,7 @@ class KerasModel(ReadInputs, LoopedModel):
             self._build_optimizer()
             weight = self._class_weights(x, y, class_weight, sample_weight)
             x, y, weight = self._prepared(x, y, weight)
+            self._start(x)
             if not _is_array_like(x):
                 shuffle = False
             if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -279,6 +281,26 @@ class KerasModel(ReadInputs, LoopedModel):
         return np.array([class_weight[each] for each in label.tolist()], np.float32)
 
     # State.
+
+    def start_at(self, images):
+        """Starts the likelihood at training images: its locations at their mean, its scale at
+        their deviation. Nothing is done once training has begun, or where it has no such weights.
+
+        The commands call it; so does `fit`, with images of its arrays or of its tf.data.Dataset.
+
+        Args:
+            images: some 2,000 of the training images, [N, H, W, C] in [0, 1].
+        """
+        part = self.likelihood_part
+        if len(images) and part is not None and not part.is_started:
+            part.start_at(images)
+
+    def _start(self, x):
+        """Starts the likelihood at images of prepared data, before the first step of all."""
+        part, replicas = self.likelihood_part, self.distribute_strategy.num_replicas_in_sync
+        begun = int(self.optimizer.iterations.numpy()) > 0
+        if part is not None and not part.is_started and not begun and replicas == 1:
+            self.start_at(start.first_images(x, self.check_inputs))
 
     def _build_optimizer(self):
         """Makes the optimizer's variables, outside of any graph that could fail half-way."""

@@ -2,8 +2,7 @@
 
 import keras
 
-from vae_zoo import networks
-from vae_zoo.probability import likelihoods
+from vae_zoo import errors, networks
 
 
 class Stacks:
@@ -11,9 +10,13 @@ class Stacks:
 
     def build_encoder(self, image_shape=None):
         """Returns the model's encoder stack, image [B, H, W, C] -> features [B, F]."""
+        image_shape = tuple(image_shape or self.image_shape)
+        own = self.own_part("encoder")
+        if own is not None:
+            return _checked("encoder", own, image_shape, "[B, F]", lambda shape: len(shape) == 1)
         encoder = networks.build_encoder(
             self.network,
-            image_shape or self.image_shape,
+            image_shape,
             self.hidden,
             self.blocks,
             self.dtype_policy,
@@ -22,17 +25,35 @@ class Stacks:
 
     def build_decoder(self, inputs):
         """Returns the model's decoder stack, [N, inputs] -> likelihood parameters."""
-        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
+        shape = (*self.image_shape[:2], self.likelihood_part.outputs)
+        own = self.own_part("decoder")
+        if own is not None:
+            text = f"[N, {', '.join(map(str, shape))}]"
+            return _checked("decoder", own, (inputs,), text, lambda found: found == shape)
         decoder = networks.build_decoder(
             self.network,
             inputs,
             self.image_shape,
-            outputs,
+            self.likelihood_part.outputs,
             self.hidden,
             self.blocks,
             self.dtype_policy,
         )
         return _with_input(decoder)
+
+    def own_part(self, name):
+        """Returns the "encoder" or "decoder" that the user gave as a keras.Model, or None."""
+        return self._arguments.get(name)
+
+    def check_own_parts(self):
+        """Raises a UserError for an encoder or a decoder that this model has no place for."""
+        for name in ("encoder", "decoder"):
+            own = self.own_part(name)
+            if own is not None and getattr(self, name, None) is not own:
+                raise errors.UserError(
+                    f"{name}={own.name!r}: {type(self).__name__} builds networks of its own. Leave "
+                    "it out, or take a model such as vae or cvae."
+                )
 
     def build_head(self, inputs, outputs):
         """Returns a built linear layer, [N, inputs] -> [N, outputs]."""
@@ -44,10 +65,10 @@ class Stacks:
         """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
         event_rank = len(self.decoder.input_shape) - 1
         parameters = networks.over_samples(self.decoder, inputs, event_rank)
-        return likelihoods.pixel_likelihood(self.likelihood_name, parameters, self.image_shape[-1])
+        return self.likelihood_part.distribution(parameters)
 
     def centred(self, image):
-        """Returns what the encoder sees: the image, moved to [-1, 1] if it has 8 bits."""
+        """Returns what the encoder sees: the image, moved to [-1, 1] if it is not binary."""
         return image if self.likelihood_name == "bernoulli" else 2.0 * image - 1.0
 
 
@@ -55,3 +76,27 @@ def _with_input(stack):
     """Returns a stack after a symbolic call, for keras.Model(stack.input, stack.output)."""
     stack(keras.Input(stack.input_shape[1:]))
     return stack
+
+
+def _checked(name, model, takes, gives_text, gives):
+    """Returns a user's encoder or decoder; a UserError where it does not fit the model.
+
+    Args:
+        name: "encoder" or "decoder".
+        model: what came.
+        takes: the shape of its input, without the batch.
+        gives_text: the shape of its output, in words.
+        gives: a function of the output's shape, without the batch: whether it is right.
+    """
+    wished = f"expected a keras.Model [B, {', '.join(map(str, takes))}] -> {gives_text}"
+    if not isinstance(model, keras.Model):
+        raise errors.UserError(f"{name}={model!r:.60}: {wished}.")
+    shapes = [getattr(model, which, None) for which in ("input_shape", "output_shape")]
+    if not all(isinstance(shape, tuple) for shape in shapes):
+        raise errors.UserError(
+            f"{name}={model.name!r}: {wished}; it says no shapes of its own. Start it with a "
+            "keras.Input."
+        )
+    if shapes[0][1:] != takes or not gives(shapes[1][1:]):
+        raise errors.UserError(f"{name}={model.name!r}: {wished}, got {shapes[0]} -> {shapes[1]}.")
+    return model

@@ -58,7 +58,8 @@ def shrunk(images):
         block = block.astype(np.float32)
         return block if factor == 1 else tf.image.resize(block, size, method="area").numpy()
 
-    return np.concatenate([small(images[i : i + _BLOCK]) for i in range(0, len(images), _BLOCK)])
+    starts = range(0, max(1, len(images)), _BLOCK)
+    return np.concatenate([small(images[start : start + _BLOCK]) for start in starts])
 
 
 def _no_class(images, seed):

@@ -60,7 +60,7 @@ def completeness(
         return {"reason": _why_not(classes, counts)}
     classifier = classifier or fit_classifier(images, labels, seed)
     asked = latent_space.cycle_labels(model, num)
-    samples = _generate(model, num, asked, seed)
+    samples = _generate(model, images.shape[1:], num, asked, seed)
     probabilities = classifier(samples)
     sure, found = probabilities.max(1) >= _SURE, classes[probabilities.argmax(1)]
     figures = {
@@ -88,9 +88,9 @@ def _why_not(classes, counts):
     return f"a class has fewer than {FOLDS} training images"
 
 
-def _generate(model, count, labels, seed):
+def _generate(model, image_shape, count, labels, seed):
     rows = noise.rows(seed, count)
-    return memory.in_batches(model.generate, rows, labels, image_shape=model.image_shape)
+    return memory.in_batches(model.generate, rows, labels, image_shape=image_shape)
 
 
 def _reference(classifier, classes, images, labels):

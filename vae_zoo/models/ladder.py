@@ -24,7 +24,7 @@ from vae_zoo import networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.hierarchy import Hierarchy
 from vae_zoo.networks import common, sizes
-from vae_zoo.probability import distributions, likelihoods
+from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
 
 tfd = tfp.distributions
@@ -87,8 +87,7 @@ class LadderVAE(Hierarchy):
         if self.latent_channels is None:
             self.latent_channels = _LATENT_CHANNELS[self.network]
         at_least("latent_channels", self.latent_channels, 1, whole=True)
-        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
-        picture = (*self.image_shape[:2], outputs)
+        picture = (*self.image_shape[:2], self.likelihood_part.outputs)
         self.maps = self._map_shapes()
         self.scales = self._scales()
         self._build_way_up()

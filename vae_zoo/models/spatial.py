@@ -18,7 +18,6 @@ import tensorflow as tf
 from vae_zoo import errors, networks
 from vae_zoo.errors import at_least
 from vae_zoo.networks import sizes
-from vae_zoo.probability import likelihoods
 from vae_zoo.vae import VAE
 
 _HALVINGS = 3  # at most, where the user says nothing: each place stands for 8 x 8 pixels
@@ -62,7 +61,7 @@ class SpatialVAE(VAE):
         self.encoder = networks.build_map_encoder(
             shape, 2 * self.latent_channels, hidden, blocks, policy, self.halvings
         )
-        outputs = likelihoods.output_channels(self.likelihood_name, shape[-1])
+        outputs = self.likelihood_part.outputs
         self.decoder = networks.build_map_decoder(
             shape, self.latent_channels, hidden, blocks, policy, outputs, self.halvings
         )

@@ -24,7 +24,7 @@ import tensorflow_probability as tfp
 from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
 from vae_zoo.networks import unet
-from vae_zoo.probability import distributions, likelihoods, noise, stable
+from vae_zoo.probability import discretized, distributions, likelihoods, noise, stable
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE
 
@@ -94,6 +94,20 @@ class VDM(VAE):
         super().__init__(
             image_shape, math.prod(image_shape), network=network, blocks=blocks, **kwargs
         )
+
+    def build_likelihood(self, scale, mixture_components, channels):
+        """Returns None: z_0 has the image's size, and `likelihood` reads each pixel from it."""
+        if self.likelihood_name not in _ENDS:
+            raise errors.UserError(
+                f"likelihood={self.likelihood_name!r} does not combine with {type(self).__name__}. "
+                f"Expected likelihood to be {' or '.join(map(repr, _ENDS))}."
+            )
+        if (scale, mixture_components, channels) != ("shared", 1, "independent"):
+            raise errors.UserError(
+                f"scale, mixture_components and channels do not combine with "
+                f"{type(self).__name__}, which reads each pixel from a latent of its own. Expected "
+                "them left out."
+            )
 
     def build_networks(self):
         channels = self.image_shape[-1]
@@ -366,19 +380,20 @@ class QuantizedPixel(tfd.QuantizedDistribution):
     """
 
     def __init__(self, location, scale):
-        half = (likelihoods.LEVELS - 1) / 2
+        half = discretized.HALF
         self._location = location
         # Quantisation rounds up: half a level less makes it round to the nearest.
         normal = tfd.Normal(half * (1.0 + location) - 0.5, half * scale)
-        super().__init__(normal, low=0.0, high=likelihoods.LEVELS - 1.0)
+        super().__init__(normal, low=0.0, high=discretized.LEVELS - 1.0)
 
     def _log_prob(self, image):
-        return super()._log_prob(tf.round(image * (likelihoods.LEVELS - 1)))
+        return super()._log_prob(tf.round(image * (discretized.LEVELS - 1)))
 
     def draw(self, uniforms):
         """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: the second one."""
         normal = self.distribution
-        return likelihoods.to_level(normal.loc + normal.scale * tf.math.ndtri(uniforms[..., 1]))
+        level = normal.loc + 0.5 + normal.scale * tf.math.ndtri(uniforms[..., 1])
+        return discretized.to_level(level)
 
     def _mean(self):
         return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level
@@ -421,7 +436,7 @@ def expected_level(mean, scale):
 
     Beyond a scale of 0.6 levels it is the normal's own, to within a thousandth of a level.
     """
-    half = (likelihoods.LEVELS - 1) / 2
+    half = discretized.HALF
     position, scale = half * (1.0 + mean), half * scale
     narrow = tf.minimum(scale, 0.6)[..., tf.newaxis]
     near = tf.round(position)[..., tf.newaxis] + tf.range(-2.0, 3.0)

@@ -23,7 +23,7 @@ from keras import layers
 from vae_zoo import errors, networks, replicas
 from vae_zoo.errors import at_least
 from vae_zoo.networks import causal, sizes
-from vae_zoo.probability import likelihoods, noise
+from vae_zoo.probability import noise
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.training import optimizers
 from vae_zoo.training.loop import FiniteMean
@@ -109,8 +109,7 @@ class VQVAE(VAE):
         hidden = networks.check_hidden("resnet", self.hidden)
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
         self.encoder = networks.build_map_encoder(*parts)
-        outputs = likelihoods.output_channels(self.likelihood_name, self.image_shape[-1])
-        self.decoder = networks.build_map_decoder(*parts, outputs)
+        self.decoder = networks.build_map_decoder(*parts, self.likelihood_part.outputs)
         self.codebook = Codebook(self.codebook_size, self.latent_size, self.decay)
         shape = (self.codebook_size, places, self.prior_width, self.prior_depth)
         self.code_prior = causal.CausalTransformer(*shape, dtype=policy)

@@ -73,10 +73,11 @@ def nll(report):
         return f"BCE {report['bce']:.2f} nats (not a likelihood)"
     bits = f", {report['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in report else ""
     bound = " (a bound)" if report["is_bound"] else ""
+    density = " of a density" if report.get("is_density") else ""
     given = ", given the label" if report.get("given_label") else ""
     stderr = report.get("nll_stderr")  # None for a single image
     spread = "" if stderr is None else f" ± {stderr:.2f}"
-    return f"{report['nll']:.2f}{spread} nats{given}{bound}{bits}"
+    return f"{report['nll']:.2f}{spread} nats{density}{given}{bound}{bits}"
 
 
 def sha256_of(path):

@@ -1,60 +1,214 @@
-"""Likelihoods of pixels: from a decoder's numbers to a TFP distribution over images."""
+"""Likelihoods p(x | z) as parts of a model: from a decoder's numbers to a distribution over images.
+
+    bernoulli             binary pixels
+    discretized_logistic  8-bit pixels; see vae_zoo.probability.discretized
+    normal                a density of dequantised grey values
+    continuous_bernoulli  a density of grey values
+
+A part with a scale has weights of its own: the training images' mean, which the decoder's locations
+are relative to, and the log scale, which is calibrated: learned with all else. Rybkin, Daniilidis
+and Levine (2021), "Simple and effective VAE training with calibrated decoders".
+"""
 
 import math
 
+import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import noise, stable
-from vae_zoo.probability.distributions import bounded
+from vae_zoo.probability import densities, discretized, noise
 
 tfd = tfp.distributions
 
-LIKELIHOODS = ("bernoulli", "discretized_logistic")
-LEVELS = 256
-_LEVEL_LOG_SCALE = (-2.0, 5.0)  # of logistics, in grey levels
-_COMPONENTS = 5
+SCALES = ("shared", "channel", "pixel")
+_START = math.log(0.35)  # of the log scale, where no images say: 45 of the 256 levels
+_SPEED = 10.0  # an optimizer's step moves the log scale by so many learning rates
+_LEAST_DEVIATION = 1.0 / 255.0
 _PIXEL_STREAM = 2**30  # noise stream of drawn pixels: no layer or step of a sampler reaches it
 
 
-def check_likelihood(name):
-    """Returns the name of a likelihood; a UserError where it is none of LIKELIHOODS."""
-    if name not in LIKELIHOODS:
-        raise errors.unknown("likelihood", name, LIKELIHOODS)
-    return name
-
-
-def output_channels(likelihood, channels):
-    """Returns how many numbers a decoder gives for each pixel.
+class LogitPixels:
+    """Pixels of one number each, its logit; no weights.
 
     Args:
-        likelihood: one of LIKELIHOODS.
-        channels: image channels.
+        kind: a TFP distribution class that takes logits.
+        image_shape: (H, W, C).
+
+    Attributes:
+        outputs: numbers that it takes from the decoder for each pixel.
+        is_started: True: there is nothing to start at the training images.
     """
-    return channels if likelihood == "bernoulli" else 3 * _COMPONENTS * channels
+
+    is_started = True
+
+    def __init__(self, kind, image_shape):
+        self.kind, self.outputs = kind, image_shape[-1]
+
+    def start_at(self, images):
+        """Does nothing."""
+
+    def distribution(self, parameters):
+        """Returns p(x | z) over images in [0, 1], event shape [H, W, C].
+
+        Args:
+            parameters: a decoder's output, [..., H, W, outputs].
+        """
+        return tfd.Independent(self.kind(logits=tf.cast(parameters, tf.float32)), 3)
 
 
-def pixel_likelihood(name, parameters, channels):
-    """Returns p(x | z) over images in [0, 1].
+@keras.saving.register_keras_serializable("vae_zoo")
+class ScaledPixels(keras.layers.Layer):
+    """Pixels of a location and a scale for each channel; a subclass says of which distribution.
 
     Args:
-        name: "bernoulli" or "discretized_logistic".
-        parameters: a decoder's output, [..., H, W, output_channels(name, channels)].
-        channels: image channels C.
+        image_shape: (H, W, C).
+        scale: "shared", one number for the model; "channel", one for each channel; "pixel", the
+            shared number times what the network gives for each channel of each pixel.
+        mixture_components: M, locations of each channel of each pixel.
 
-    Returns:
-        A distribution of event shape [H, W, C] with `log_prob` and `mean`.
+    Attributes:
+        outputs: numbers that it takes from the decoder for each pixel.
+        pixel_mean: what is added to the decoder's locations, [H, W, C]; 0 is mid-grey, -1 black.
+        log_scale: of the scale, [] or [C], over _SPEED. Adam moves every weight at about the same
+            rate; so this one is moved faster than the decoder's.
     """
-    parameters = tf.cast(parameters, tf.float32)
-    if name == "bernoulli":
-        return tfd.Independent(Bernoulli(logits=parameters), 3)
-    shape = [*parameters.shape[:-1], channels, 3, _COMPONENTS]
-    shape = [-1 if size is None else size for size in shape]
-    if shape.count(-1) > 1:
-        shape = tf.concat([tf.shape(parameters)[:-1], [channels, 3, _COMPONENTS]], 0)
-    logits, location, log_scale = tf.unstack(tf.reshape(parameters, shape), axis=-2)
-    return tfd.Independent(discretized_logistic_mixture(logits, location, log_scale), 3)
+
+    deviation_of_scale = 1.0  # the standard deviation at a scale of 1
+
+    def __init__(self, image_shape, scale="shared", mixture_components=1, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.image_shape, self.scale = tuple(image_shape), scale
+        self.mixture_components = mixture_components
+
+    @property
+    def pieces(self):
+        """What the decoder gives for each pixel: {name: numbers}."""
+        each = self.image_shape[-1] * self.mixture_components
+        pieces = {"location": each}
+        if self.scale == "pixel":
+            pieces["log_scale"] = each
+        if self.mixture_components > 1:
+            pieces["logits"] = each
+        return pieces
+
+    @property
+    def outputs(self):
+        return sum(self.pieces.values())
+
+    def build(self, input_shape=None):
+        self.pixel_mean = self._add("pixel_mean", self.image_shape, 0.0, trainable=False)
+        shape = self.image_shape[-1:] if self.scale == "channel" else ()
+        self.log_scale = self._add("log_scale", shape, _START / _SPEED)
+
+    def _add(self, name, shape, value, **kwargs):
+        initial = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=shape, initializer=initial, **kwargs)
+
+    @property
+    def is_started(self):
+        """Whether the weights are no longer those of the constructor."""
+        moved = np.abs(self.log_scale.numpy() - _START / _SPEED) > 1e-6
+        return bool(np.any(self.pixel_mean.numpy()) or np.any(moved))
+
+    def start_at(self, images):
+        """Starts the locations at the images' mean, and the scale at their deviation from it.
+
+        Args:
+            images: float32 [N, H, W, C] in [0, 1].
+        """
+        images = np.asarray(images, np.float64)
+        axes = (0, 1) if self.scale == "channel" else (0, 1, 2)
+        deviation = np.maximum(np.sqrt(images.var(axis=0).mean(axes)), _LEAST_DEVIATION)
+        self.pixel_mean.assign(2.0 * images.mean(axis=0) - 1.0)
+        self.log_scale.assign(np.log(2.0 * deviation / self.deviation_of_scale) / _SPEED)
+
+    def distribution(self, parameters):
+        """Returns p(x | z) over images in [0, 1], event shape [H, W, C].
+
+        Args:
+            parameters: a decoder's output, [..., H, W, outputs].
+        """
+        given = self._split(tf.cast(parameters, tf.float32))
+        mean, log_scale = (tf.convert_to_tensor(w) for w in (self.pixel_mean, self.log_scale))
+        if self.mixture_components > 1:  # [..., C, M]
+            mean = mean[..., tf.newaxis]
+            log_scale = log_scale[..., tf.newaxis] if self.scale == "channel" else log_scale
+        given["location"] += mean
+        given["log_scale"] = _SPEED * log_scale + given.get("log_scale", 0.0)
+        return self.images(**given)
+
+    def _split(self, parameters):
+        """Returns {name: [..., H, W, C]} of the pieces; [..., H, W, C, M] where M is above 1."""
+        parts = tf.split(parameters, list(self.pieces.values()), axis=-1)
+        if self.mixture_components > 1:
+            ends = [[size // self.mixture_components, self.mixture_components]
+                    for size in self.pieces.values()]
+            parts = [
+                tf.reshape(part, tf.concat([tf.shape(part)[:-1], end], 0))
+                for part, end in zip(parts, ends, strict=True)
+            ]
+        return dict(zip(self.pieces, parts, strict=True))
+
+    def images(self, **pieces):
+        """Returns the distribution of images, event shape [H, W, C], of the pieces."""
+        return tfd.Independent(self.pixels(**pieces), 3)
+
+    def get_config(self):
+        names = ("image_shape", "scale", "mixture_components")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class NormalPixels(ScaledPixels):
+    """A normal for each channel of each pixel: a density of dequantised grey values."""
+
+    def pixels(self, location, log_scale):
+        """Returns the distribution of each channel of each pixel, batch [..., H, W, C]."""
+        scale = tf.exp(discretized.level_log_scale(log_scale)) / (discretized.LEVELS - 1)
+        return densities.DequantizedNormal(0.5 + 0.5 * location, scale)
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class DiscretizedLogisticPixels(ScaledPixels):
+    """A discretised logistic, or a mixture of M, for each channel of each pixel of 8 bits.
+
+    Args:
+        image_shape, scale, mixture_components: see ScaledPixels.
+        channels: "independent" given z, or "linear": the location of green depends on red, that of
+            blue on both; see discretized.LinearColour.
+    """
+
+    deviation_of_scale = math.pi / math.sqrt(3.0)
+
+    def __init__(self, *args, channels="independent", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.channels = channels
+
+    @property
+    def pieces(self):
+        linear = {"slopes": 3 * self.mixture_components} if self.channels == "linear" else {}
+        return {**super().pieces, **linear}
+
+    def pixels(self, location, log_scale, logits=None):
+        """Returns the distribution of each channel of each pixel, batch [..., H, W, C]."""
+        if logits is None:
+            return discretized.DiscretizedLogistic(location, log_scale)
+        return discretized.discretized_logistic_mixture(logits, location, log_scale)
+
+    def images(self, location, slopes=None, **others):
+        if slopes is None:
+            return super().images(location=location, **others)
+
+        def pixels(location):
+            return self.pixels(location=location, **others)
+
+        axis = -1 if self.mixture_components == 1 else -2
+        return tfd.Independent(discretized.LinearColour(pixels, location, slopes, axis), 2)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
 
 
 def draw(likelihood, seed):
@@ -106,63 +260,69 @@ def _negative_cross_entropy(logits, event):
     return -tf.nn.sigmoid_cross_entropy_with_logits(labels=event, logits=logits), gradient
 
 
-def discretized_logistic_mixture(logits, location, log_scale):
-    """Returns a mixture of quantised logistics over the 256 levels of 8-bit pixels in [0, 1].
+LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "discretized_logistic": DiscretizedLogisticPixels,
+    "normal": NormalPixels,
+    "continuous_bernoulli": densities.ContinuousBernoulli,
+}
+CHANNELS = ("independent", "linear")
+# Their log-likelihoods are of densities: they tell nothing in bits/dim of 8-bit images.
+DENSITIES = ("normal", "continuous_bernoulli")
 
-    Colour channels are independent given z: each channel of each pixel has its own mixture.
-    A mixture of quantised logistics, never a quantised mixture, whose tail gives NaN.
+
+def check_likelihood(name):
+    """Returns the name of a likelihood; a UserError where it is none of LIKELIHOODS."""
+    if name not in LIKELIHOODS:
+        raise errors.unknown("likelihood", name, LIKELIHOODS)
+    return name
+
+
+def build(name, image_shape, scale="shared", mixture_components=1, channels="independent"):
+    """Returns a likelihood of a name, built.
 
     Args:
-        logits: mixture logits, [..., M].
-        location: means, [..., M]; 0 is mid-grey, -1 black, 1 white.
-        log_scale: unbounded log scales, [..., M]; 0 is about 45 of the 256 levels.
+        name: one of LIKELIHOODS.
+        image_shape: (H, W, C).
+        scale, mixture_components, channels: see DiscretizedLogisticPixels.
 
-    Source: Salimans et al. (2017), "PixelCNN++", eq. 2.
+    Raises:
+        UserError: for values that are none, or that the likelihood does not combine with.
     """
-    half = (LEVELS - 1) / 2
-    scale = tf.exp(bounded(log_scale + math.log(half / 2), *_LEVEL_LOG_SCALE))
-    # Quantisation rounds up: half a level less makes it round to the nearest.
-    logistic = tfd.Logistic(half * (1 + location) - 0.5, scale)
-    return DiscretizedLogisticMixture(
-        tfd.Categorical(logits=logits),
-        tfd.QuantizedDistribution(logistic, low=0.0, high=LEVELS - 1.0),
-    )
+    _check(name, image_shape, scale, mixture_components, channels)
+    kind = LIKELIHOODS[check_likelihood(name)]
+    if not issubclass(kind, ScaledPixels):
+        return LogitPixels(kind, image_shape)
+    is_discretized = name == "discretized_logistic"
+    extra = {"mixture_components": mixture_components, "channels": channels}
+    part = kind(image_shape, scale, **(extra if is_discretized else {}))
+    part.build()
+    return part
 
 
-def to_level(value):
-    """Returns real numbers as pixels in [0, 1]: rounded up to one of the levels 0 to 255."""
-    return tf.clip_by_value(tf.math.ceil(value), 0.0, LEVELS - 1.0) / (LEVELS - 1)
-
-
-class DiscretizedLogisticMixture(tfd.MixtureSameFamily):
-    """Mixture of quantised logistics of pixels in [0, 1]; see discretized_logistic_mixture."""
-
-    def _log_prob(self, image):
-        return super()._log_prob(tf.round(image * (LEVELS - 1)))
-
-    def draw(self, uniforms):
-        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: which, and where.
-
-        By the inverse of the cumulative distribution of the component that the first one chooses.
-        """
-        logistic = self.components_distribution.distribution
-        ends = tf.cumsum(tf.nn.softmax(self.mixture_distribution.logits), axis=-1)[..., :-1]
-        place = tf.reduce_sum(tf.cast(uniforms[..., :1] >= ends, tf.int32), axis=-1)
-        chosen = tf.one_hot(place, _COMPONENTS)
-        where = tf.math.log(uniforms[..., 1]) - tf.math.log1p(-uniforms[..., 1])
-        location = tf.reduce_sum(chosen * logistic.loc, axis=-1)
-        return to_level(location + tf.reduce_sum(chosen * logistic.scale, axis=-1) * where)
-
-    def _mean(self):
-        """The mean pixel in [0, 1]: the integral of the survival function over the clipped range.
-
-        Equal to the mean of the quantised pixel to within half a level.
-        """
-        logistic = self.components_distribution.distribution
-        top = LEVELS - 1.0
-        above_black = stable.softplus((logistic.loc + 0.5) / logistic.scale)
-        above_white = stable.softplus((logistic.loc + 0.5 - top) / logistic.scale)
-        # No softmax: oneDNN has none for more than five axes.
-        weights = tf.exp(tf.nn.log_softmax(self.mixture_distribution.logits))
-        mean = tf.reduce_sum(weights * logistic.scale * (above_black - above_white), -1)
-        return tf.clip_by_value(mean / top, 0.0, 1.0)
+def _check(name, image_shape, scale, mixture_components, channels):
+    if scale not in SCALES:
+        raise errors.unknown("scale", scale, SCALES)
+    if channels not in CHANNELS:
+        raise errors.unknown("value of channels", channels, CHANNELS)
+    errors.at_least("mixture_components", mixture_components, 1, whole=True)
+    if channels == "linear" and image_shape[-1] != 3:
+        raise errors.UserError(
+            f"channels='linear' is for colour images, and image_shape is {tuple(image_shape)}. "
+            "Expected channels='independent'."
+        )
+    if name == "discretized_logistic":
+        return
+    if mixture_components > 1 or channels == "linear":
+        given = "channels='linear'" if channels == "linear" else (
+            f"mixture_components={mixture_components}"
+        )
+        raise errors.UserError(
+            f"{given} does not combine with likelihood={name!r}. Expected "
+            "likelihood='discretized_logistic' with it."
+        )
+    if scale != "shared" and name != "normal":
+        raise errors.UserError(
+            f"scale={scale!r} does not combine with likelihood={name!r}, which has no scale. "
+            "Expected it left out, or likelihood='discretized_logistic' or 'normal'."
+        )

@@ -71,7 +71,7 @@ def load_run(directory):
     from vae_zoo import registry
 
     config = read_config(directory)
-    registry.model_class(config["model"])  # registers the class
+    wanted = registry.model_class(config["model"])  # registers the class
     path = pathlib.Path(directory) / MODEL
     if not path.exists():
         raise errors.UserError(
@@ -90,6 +90,12 @@ def load_run(directory):
             "Restore it; or delete it, and give the command of the training again: it writes it "
             "anew from its checkpoint."
         ) from error
+    name = config["arguments"].get("name", config["model"])
+    if type(model) is not wanted or model.name != name:
+        raise errors.UserError(
+            f"{path} holds a model {model.name}, and {CONFIG} next to it is of {name}. "
+            "Expected the file of this run: restore it, or train again with --overwrite."
+        )
     schema.check_arguments(pathlib.Path(directory) / CONFIG, config["arguments"], model)
     return model
 

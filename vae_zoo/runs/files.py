@@ -60,6 +60,14 @@ def sync(path):
         os.close(handle)
 
 
+def sync_tree(directory):
+    """Waits until all that lies in a directory is on the disk, and the directory itself."""
+    for place, _, names in os.walk(directory, topdown=False):
+        for name in names:
+            sync(os.path.join(place, name))
+        sync(place)
+
+
 def remove_partials(directory):
     """Removes the unfinished files that killed processes have left; those of living ones stay."""
     for path in pathlib.Path(directory).glob(f"{_PARTIAL}*"):

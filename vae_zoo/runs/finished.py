@@ -9,7 +9,7 @@ import shlex
 import zipfile
 
 from vae_zoo import errors
-from vae_zoo.runs.directory import MODEL, REPORT, read_config, read_report
+from vae_zoo.runs.directory import CONFIG, MODEL, REPORT, read_config, read_report
 
 # Flags that say nothing of what is trained.
 _ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
@@ -41,10 +41,16 @@ def report_of_command(directory, arguments, max_minutes=None):
         directory: of the run.
         arguments: of the command line, the program's name left out.
         max_minutes: as above.
+
+    Raises:
+        UserError: where its config.json is damaged.
     """
+    if not (pathlib.Path(directory) / CONFIG).exists():
+        return None
+    config = read_config(directory)
     try:
-        there = shlex.split(read_config(directory).get("command", ""))[3:]
-    except (errors.UserError, ValueError):
+        there = shlex.split(config.get("command", ""))[3:]
+    except ValueError:  # no command line
         return None
     if _telling(there) != _telling(arguments):
         return None

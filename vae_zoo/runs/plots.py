@@ -1,10 +1,11 @@
 """Every picture. Drawn with matplotlib's objects, no global state; each file appears whole."""
 
+import io
 import math
 
 import numpy as np
 
-from vae_zoo import memory
+from vae_zoo import errors, memory
 from vae_zoo.runs import files
 
 _IMAGE_INCHES = 0.5  # of a side, in a grid
@@ -27,6 +28,34 @@ def image_grid(path, images, columns=None, titles=None):
     images = np.asarray(images)
     columns = columns or min(_LONGEST, math.ceil(math.sqrt(len(images))))
     _draw_tiles(path, tiled(images, columns), columns, images.shape[1:3], above=titles)
+
+
+def show(images, columns=None):
+    """Returns a picture of images for a notebook, a matplotlib Figure.
+
+    Args:
+        images: [N, H, W, C] or [N, H, W], or one image: floats in [0, 1], or uint8.
+        columns: images a row; None makes the grid square.
+
+    Raises:
+        UserError: for what are no images.
+    """
+    images = np.asarray(images)
+    images = images / 255 if images.dtype == np.uint8 else images
+    images = images[np.newaxis] if images.ndim == 3 and images.shape[-1] in (1, 3) else images
+    images = images[..., np.newaxis] if images.ndim in (2, 3) else images
+    images = images[np.newaxis] if images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise errors.UserError(f"show: expected images [N, H, W, C], got {images.shape}.")
+    columns = columns or min(_LONGEST, math.ceil(math.sqrt(len(images))))
+    tiles = tiled(images, columns)
+    zoom = _IMAGE_INCHES / images.shape[1]
+    figure = _figure((tiles.shape[1] * zoom, tiles.shape[0] * zoom))
+    axis = figure.add_axes((0, 0, 1, 1), frameon=False)
+    axis.imshow(tiles, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    figure._repr_png_ = lambda: _png_of(figure)  # what a notebook asks for
+    return figure
 
 
 def samples_by_class(path, rows, names):
@@ -255,6 +284,12 @@ def _save_pixels(pixels, path):
 
     with files.atomic(path) as partial:
         Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(partial, format="PNG")
+
+
+def _png_of(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _figure(size):

@@ -12,7 +12,7 @@ from vae_zoo.metrics import (
     sample_quality,
     total_correlation,
 )
-from vae_zoo.probability import noise
+from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, finished, plots
 
 _PICTURED = 64
@@ -37,9 +37,12 @@ def is_bce(config):
 def likelihood_figures(evaluation, config):
     """Returns an Evaluation as a dict, its names saying what the figures are.
 
-    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL.
+    A Bernoulli cross-entropy on grey values gets the names of a cross-entropy: it is no NLL. A
+    density is marked as one: its nats are not those of 8-bit images, and it has no bits/dim.
     """
     figures = {name: value for name, value in evaluation._asdict().items() if value is not None}
+    if config["arguments"].get("likelihood") in likelihoods.DENSITIES:
+        figures["is_density"] = True
     if not is_bce(config):
         if likelihood.few_effective(evaluation.effective_sample_size, evaluation.num_samples):
             figures["nll_warning"] = _FEW_EFFECTIVE.format(**figures)
@@ -226,8 +229,9 @@ def likelihood_line(report):
 
 
 def _kind(report):
-    """Returns what an NLL is: given the label or not; a bound, or of how many samples."""
+    """Returns what an NLL is: given the label, a density; a bound, or of how many samples."""
     given = "given the label, " if report.get("given_label") else ""
+    given += "of a density, not of 8-bit images, " if report.get("is_density") else ""
     if report["is_bound"]:
         return f"{given}a bound"
     effective = report.get("effective_sample_size")

@@ -82,8 +82,8 @@ class Checkpoints:
                 )
         if paths:
             raise errors.UserError(
-                f"no checkpoint in {self.directory} can be read: all are corrupt or of another "
-                "configuration. Start again with --overwrite."
+                f"no checkpoint in {self.directory} can be read: all are corrupt, of another "
+                "version or of another configuration. Start again with --overwrite."
             )
         return False
 

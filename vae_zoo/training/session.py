@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import runs
+from vae_zoo.training import start
 from vae_zoo.training.best import BestWeights
 from vae_zoo.training.checkpoints import Checkpoints
 from vae_zoo.training.clocks import Clocks
@@ -161,6 +162,7 @@ class _Session(keras.callbacks.Callback):
                     variable.numpy() for m in self.trained.metrics for variable in m.variables
                 ]
         else:
+            self.trained.start_at(start.evenly_spaced(self.splits))
             self.checkpoints.save(0)
         self.history.open()
         self.trained.set_step(self.step())

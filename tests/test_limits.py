@@ -1,0 +1,59 @@
+"""Numbers that make no sense, and files of another run: one line, exit code 2, nothing is built."""
+
+import shutil
+
+import pytest
+
+import vae_zoo
+from vae_zoo import evaluate, sizes, train
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (["--learning_rate=1e300"], "--learning_rate=1e+300: expected a number above 0, at most"),
+        ([f"--epochs={10**20}"], f"--epochs={10**20}: expected at most 1,000,000,000"),
+        ([f"--steps={10**20}"], f"--steps={10**20}: expected at most"),
+        ([f"--set=latent_size={10**12}"], "--set latent_size=1000000000000: the model would have"),
+        (["--set=latent_size=10**12"], "latent_size"),
+        (["--set=prior=vamp", f"--set=components={10**8}"], "--set components=100000000: the"),
+        ([f"--set=hidden=(64,{10**9})"], "--set hidden=(64, 1000000000): the model would have"),
+        (["--set=network=resnet", f"--set=blocks={10**12}"], "--set blocks=1000000000000: the"),
+    ],
+)
+def test_what_no_machine_holds_is_refused_by_name(given, words, one_line, data_dir):
+    line = one_line(train.train, train.FLAGS, ["--model=vae", f"--data_dir={data_dir}", *given])
+    assert words in line, line
+
+
+def test_fewer_classes_than_the_data_has_are_refused(one_line, data_dir):
+    given = ["--model=cvae", "--set=num_classes=3", f"--data_dir={data_dir}"]
+    assert "--set num_classes=3: digits has 10 classes" in one_line(train.train, train.FLAGS, given)
+
+
+def test_what_fits_is_not_refused():
+    arguments = {"image_shape": (8, 8, 1), "latent_size": 5000, "hidden": (8,)}
+    sizes.check("vae", arguments, ["latent_size", "hidden"])
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (["--num_images=0"], "--num_images=0: expected all, or a number"),
+        (["--num_images=²"], "--num_images=²: expected all"),
+        (["--num_images=" + "9" * 5000], "expected all, or a number from 1"),
+        ([f"--seed={2**31}"], f"--seed={2**31}: expected a whole number that fits in int32"),
+        (["--output=/proc/nowhere/a.json"], "--output=/proc/nowhere/a.json cannot be written"),
+        (["--output=."], "--output=."),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused(given, words, one_line, trained):
+    line = one_line(evaluate.evaluate, evaluate.FLAGS, [f"--run={trained}", *given])
+    assert words in line, line
+
+
+def test_a_file_of_another_model_is_named(trained, tiny, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    tiny("conv_vae").save(run / "model.keras", overwrite=True)
+    with pytest.raises(vae_zoo.UserError, match="a model conv_vae, and config.json .* is of vae"):
+        vae_zoo.load_run(run)
