@@ -9,8 +9,8 @@ holds the median at 95%. The peak is that of the device's own matrix products in
 {peaks}.
 """
 _PEERS = """PyTorch on the same card: the same networks and batches, channels last, fused Adam, \
-autocast to bfloat16, compiled with `mode="max-autotune"`; images in the card's memory. Each at its \
-best batch size:
+autocast to bfloat16, compiled with `mode="max-autotune"`; images in the card's memory. Each at \
+its best batch size:
 """
 
 
