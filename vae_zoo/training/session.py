@@ -231,9 +231,15 @@ class _Session(keras.callbacks.Callback):
         return self.count("best_epoch") == 0  # one has to be kept, were its loss not finite
 
     def _save_now_and_then(self, step):
-        if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS and not self.recovery.bad_steps():
+        if self._is_due() and not self.recovery.bad_steps():
             self.checkpoints.save(step)
             self.saved_at = time.monotonic()
+
+    def _is_due(self):
+        if self.settings.strategy == "multi_worker":
+            # Its workers save together, and their clocks differ.
+            return not self.within_epoch()
+        return time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS
 
     def _record(self, epoch, logs, validation):
         figures = {f"val_{name}": value for name, value in validation.items()}
