@@ -243,6 +243,8 @@ class KerasModel(ReadInputs, LoopedModel):
                     "labels) or (images, labels, weights)."
                 )
         if isinstance(x, tf.data.Dataset):
+            if self.steps_per_epoch is not None and isinstance(x.element_spec, dict):
+                return x, None, None  # batches of our own training, which are as they should be
             return x.map(self.graph_batch_of).prefetch(2), None, None
         if isinstance(x, keras.utils.PyDataset):
             return _Batches(x, self._caught_batch), None, None
