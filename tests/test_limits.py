@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 import vae_zoo
-from vae_zoo import evaluate, sizes, train
+from vae_zoo import evaluate, limits, train
 
 RUNS = ROOT / "tests" / "runs"  # stored ones
 
@@ -36,7 +36,7 @@ def test_fewer_classes_than_the_data_has_are_refused(one_line, data_dir):
 
 def test_what_fits_is_not_refused():
     arguments = {"image_shape": (8, 8, 1), "latent_size": 5000, "hidden": (8,)}
-    sizes.check("vae", arguments, ["latent_size", "hidden"])
+    limits.check("vae", arguments, ["latent_size", "hidden"])
 
 
 @pytest.mark.parametrize(

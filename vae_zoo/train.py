@@ -12,7 +12,7 @@ import types
 
 from absl import flags
 
-from vae_zoo import cli, datasets, errors, recipes, registry, sizes
+from vae_zoo import cli, datasets, errors, limits, recipes, registry
 
 FLAGS = flags.FlagValues()
 _MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
@@ -142,7 +142,7 @@ def train(given=None):
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
     arguments = _arguments(spec, splits, wished)
-    sizes.check(FLAGS.model, arguments, wished)
+    limits.check(FLAGS.model, arguments, wished)
     settings = _training_settings(recipe, splits, arguments, directory)
     arguments = _with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
