@@ -17,6 +17,8 @@ class LinearGaussianVAE(vae_zoo.VAE):
         noise_scale: s.
     """
 
+    pixel_range = None  # its likelihood takes any number
+
     def __init__(self, image_shape, latent_size=2, *, noise_scale=0.5, **kwargs):
         self.noise_scale = noise_scale
         super().__init__(image_shape, latent_size, **kwargs)

@@ -266,7 +266,7 @@ def mistakes(run, exported, directory):
         ([given], "--output_dir is missing"),
         ([f"--run={directory / 'nowhere'}", new], "is not a run"),
         ([f"--run={unfinished}", new], "has not finished"),
-        ([f"--run={plain}", new], "has no decoder signature"),
+        ([f"--run={plain}", new], "holds a model sequential"),
         ([given, new, "--formats=onnx"], "Unknown format 'onnx'"),
         ([given, new, "--formats="], "no format"),
         ([given, new, "--quantize=int4"], "Did you mean 'int8'"),

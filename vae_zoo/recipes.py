@@ -30,7 +30,7 @@ class Recipe(NamedTuple):
 
 
 # Data that has no recipe: own pictures, and what else TFDS has.
-DEFAULT = Recipe(steps=5000, batch_size=64, ema=0.999)
+DEFAULT = Recipe(steps=5000, batch_size=64, ema=0.999, patience=20)
 _DEEPER = DEFAULT._replace(steps=8000)
 _SBM = "89.78 nats (pythae's VAE, 500 epochs, 200 importance samples)"
 _IWAE = "87.63 nats (Burda et al., 2016, appendix D: K = 5, 5,000 importance samples)"
