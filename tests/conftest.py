@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow
 import vae_zoo  # noqa: E402,F401 - before TensorFlow too: it turns on oneDNN
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = pathlib.Path(__file__).parent.parent
 
 

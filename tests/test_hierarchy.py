@@ -176,7 +176,6 @@ def test_other_shapes_networks_and_parts(name, shape, arguments, tiny):
         ("ladder_vae", {"blocks": 0}, "blocks=0"),
         ("ladder_vae", {"hidden": (0,)}, "hidden=(0,)"),
         ("ladder_vae", {"network": "resnet"}, "'conv' or 'mlp'"),
-        ("ladder_vae", {"image_shape": (25, 25, 1)}, "25 x 25"),
         ("hvae", {"lower_size": 0}, "lower_size=0"),
         ("hvae", {"between": ()}, "between=()"),
         ("hvae", {"prior": "vamp", "posterior": "iaf"}, "does not combine"),

@@ -27,7 +27,7 @@ def texts(monkeypatch):
 class Conditional:
     """A model of three classes whose samples are as bright as their class's number."""
 
-    needs_labels, num_classes = True, 3
+    needs_labels, num_classes, image_shape = True, 3, (4, 4, 1)
 
     def generate(self, seed, label=None):
         return np.ones((len(seed), 4, 4, 1), np.float32) * label[:, None, None, None] / 4

@@ -9,8 +9,7 @@ from PIL import Image
 
 import vae_zoo
 from vae_zoo import cli, noise, runs, sample
-from vae_zoo.models import vdm
-from vae_zoo.probability import likelihoods
+from vae_zoo.probability import diffusion, likelihoods
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def pixels_of(name, copies=1, **arguments):
     """Returns a likelihood over one row of four pixels, batch [copies]."""
     if name == "quantized":
         location = tf.repeat([[[[-1.0], [-0.3], [0.2], [0.99]]]], copies, axis=0)
-        return vdm.tfd.Independent(vdm.QuantizedPixel(location, 0.01), 3)
+        return diffusion.tfd.Independent(diffusion.QuantizedPixel(location, 0.01), 3)
     part = likelihoods.build(name, (1, 4, 1), **arguments)
     parameters = np.random.default_rng(0).normal(size=(1, 1, 4, part.outputs))
     return part.distribution(np.repeat(parameters.astype(np.float32), copies, axis=0))

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 import vae_zoo
 from vae_zoo import training
-from vae_zoo.models import vq
 from vae_zoo.networks import causal
 from vae_zoo.probability import elbo, noise
+from vae_zoo.probability.codebook import Codebook, perplexity, straight_through
 
 SEED = (0, 3)
 
@@ -27,7 +27,7 @@ def test_gradient_goes_straight_through_the_choice(tiny, batch):
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([encoded, vectors])
-        through = distortion(vq.straight_through(encoded, vectors))
+        through = distortion(straight_through(encoded, vectors))
         identity = distortion(vectors)
     np.testing.assert_allclose(through, identity, rtol=1e-6)
     expected = tape.gradient(identity, vectors)
@@ -43,7 +43,7 @@ def test_channels_may_be_more_or_fewer_than_the_resolutions(hidden, tiny, batch)
 
 
 def test_codebook_follows_the_running_means():
-    codebook = vq.Codebook(3, 2, decay=0.9)
+    codebook = Codebook(3, 2, decay=0.9)
     codebook.vectors.assign([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     codebook.counts.assign([4.0, 2.0, 1.0])
     batch = tf.constant([[1.0, 0.0], [0.0, 1.0], [9.0, 1.0], [11.0, 1.0]])
@@ -61,7 +61,7 @@ def test_codebook_follows_the_running_means():
 
 
 def test_dead_codes_come_back_as_vectors_of_the_batch():
-    codebook = vq.Codebook(4, 2, decay=0.5)
+    codebook = Codebook(4, 2, decay=0.5)
     batch = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
     codebook.vectors.assign([[0, 0], [90, 0], [0, 90], [90, 90]])
     use = codebook.use_of(tf.constant(batch), SEED)
@@ -153,7 +153,7 @@ def test_rate_is_the_prior_s_and_the_bound_is_one(tiny, batch):
 
 
 def test_perplexity_is_the_number_of_codes_in_even_use(tiny, digits):
-    assert float(vq.perplexity(tf.constant([3.0, 3.0, 3.0, 0.0]))) == pytest.approx(3, rel=1e-5)
+    assert float(perplexity(tf.constant([3.0, 3.0, 3.0, 0.0]))) == pytest.approx(3, rel=1e-5)
     model = tiny("vq_vae")
     training.compile_model(model, training.Settings(epochs=1), 5)
     history = model.fit(digits.train_from(0), epochs=1, steps_per_epoch=5, verbose=0).history

@@ -17,14 +17,13 @@ Kingma, Salimans, Poole and Ho (2021), "Variational diffusion models", eq. 11, 1
 import math
 from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
 from vae_zoo.networks import unet
-from vae_zoo.probability import discretized, distributions, likelihoods, noise, stable
+from vae_zoo.probability import diffusion, distributions, likelihoods, noise
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE
 
@@ -32,8 +31,6 @@ tfd = tfp.distributions
 
 # gamma(0) and gamma(1) at the start of training: next to no noise, next to nothing else.
 _ENDS = {"bernoulli": (-3.0, 7.0), "discretized_logistic": (-14.0, 7.0)}
-_PIECES = 16  # of the learned schedule
-_LEAST_SHARE = 0.1  # of a piece's time, beside an even share
 SAMPLERS = ("ancestral", "ddim")
 _FEWER = 10  # times fewer steps of ddim
 _FREQUENCIES = (0.125, 0.25, 0.5, 1.0)  # of the features of gamma
@@ -112,12 +109,13 @@ class VDM(VAE):
     def build_networks(self):
         channels = self.image_shape[-1]
         low, high = _ENDS[self.likelihood_name]
-        self.schedule = NoiseSchedule(low, high, shape_from_bound=self.timesteps is not None)
+        finite = self.timesteps is not None
+        self.schedule = diffusion.NoiseSchedule(low, high, shape_from_bound=finite)
         self.denoiser = unet.build_unet(
             self.image_shape,
             2 * channels,
             2 * len(_FREQUENCIES),
-            channels * (1 if self.likelihood_name == "bernoulli" else _PRIOR_PARAMETERS),
+            channels * (1 if self.likelihood_name == "bernoulli" else diffusion.PRIOR_PARAMETERS),
             self.hidden,
             self.blocks,
             self.dtype_policy,
@@ -130,8 +128,8 @@ class VDM(VAE):
     def posterior_of(self, encoded):
         """Returns q(z_1 | x), the only posterior that has a prior of its own."""
         gamma = self.schedule.gamma(1.0)
-        scale = tf.fill(tf.shape(encoded), _sigma(gamma))
-        return tfd.Independent(tfd.Normal(_alpha(gamma) * encoded, scale), 3)
+        scale = tf.fill(tf.shape(encoded), diffusion.sigma(gamma))
+        return tfd.Independent(tfd.Normal(diffusion.alpha(gamma) * encoded, scale), 3)
 
     def prior(self, label=None):
         del label
@@ -142,8 +140,9 @@ class VDM(VAE):
         del label
         gamma = self.schedule.gamma(0.0)
         if self.likelihood_name == "bernoulli":
-            return tfd.Independent(likelihoods.Bernoulli(logits=_evidence(z, gamma)), 3)
-        return tfd.Independent(QuantizedPixel(z / _alpha(gamma), tf.exp(0.5 * gamma)), 3)
+            return tfd.Independent(likelihoods.Bernoulli(logits=diffusion.evidence(z, gamma)), 3)
+        seen = z / diffusion.alpha(gamma)
+        return tfd.Independent(diffusion.QuantizedPixel(seen, tf.exp(0.5 * gamma)), 3)
 
     def infer(self, encoded, label, num_samples, seed):
         batch = encoded.shape[0] or tf.shape(encoded)[0]
@@ -153,7 +152,7 @@ class VDM(VAE):
 
         posterior = self.posterior_of(encoded)
         z_1 = distributions.reparameterize(posterior, normals(_START))
-        z_0 = diffuse(encoded, self.schedule.gamma(0.0), normals(_READ))
+        z_0 = diffusion.diffuse(encoded, self.schedule.gamma(0.0), normals(_READ))
         time = noise.spread_uniform(seed, num_samples, batch, _TIME)
         layer = self.layer(encoded, time, normals(_LAYER))
         return [Latent(posterior, self.prior(label), z_1), Latent(None, layer, z_0)]
@@ -174,7 +173,7 @@ class VDM(VAE):
             gamma, _, log_density = self.schedule(above)
             below = self.schedule.gamma(above - 1.0 / self.timesteps)
             weight = 0.5 * self.timesteps * tf.exp(-gamma) * tf.math.expm1(gamma - below)
-        z = diffuse(x, gamma[..., tf.newaxis, tf.newaxis, tf.newaxis], normals)
+        z = diffusion.diffuse(x, gamma[..., tf.newaxis, tf.newaxis, tf.newaxis], normals)
         flat = tf.reshape(z, [-1, *self.image_shape])
         x_hat = tf.reshape(self.denoise(flat, tf.reshape(gamma, [-1])), tf.shape(z))
         return Layer(tf.reduce_sum((x - x_hat) ** 2, [-3, -2, -1]), weight, log_density)
@@ -237,18 +236,19 @@ class VDM(VAE):
         angles = gamma[:, tf.newaxis] * tf.constant(_FREQUENCIES)
         features = tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
         gamma = gamma[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        own = _evidence(z, gamma) / 2.0
+        own = diffusion.evidence(z, gamma) / 2.0
         inputs = tf.concat([z, tf.tanh(own)], axis=-1)
         outputs = tf.cast(self.denoiser([inputs, features]), tf.float32)
         if self.likelihood_name == "bernoulli":
             return tf.tanh(own + outputs)
-        parameters = tf.split(outputs, _PRIOR_PARAMETERS, axis=-1)
-        return expected_pixel(z / _alpha(gamma), tf.exp(0.5 * gamma), *parameters)
+        parameters = tf.split(outputs, diffusion.PRIOR_PARAMETERS, axis=-1)
+        seen = z / diffusion.alpha(gamma)
+        return diffusion.expected_pixel(seen, tf.exp(0.5 * gamma), *parameters)
 
     def reconstruct(self, image, label=None):
         """Returns the likelihood's mean at the mean of z_0, which has next to no noise."""
         x = self.features(*self.check_inputs({"image": image, "label": label}))
-        return self.likelihood(_alpha(self.schedule.gamma(0.0)) * x).mean()
+        return self.likelihood(diffusion.alpha(self.schedule.gamma(0.0)) * x).mean()
 
     def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
         """Returns (images [N, H, W, C], z_1 [N, H * W * C]), one for each row of seed.
@@ -311,8 +311,8 @@ class VDM(VAE):
         """
         x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
         fresh = -tf.math.expm1(below - gamma)  # the share of sigma_s^2 that is new
-        mean = _alpha(below) * ((1.0 - fresh) * z / _alpha(gamma) + fresh * x_hat)
-        return mean + _sigma(below) * tf.sqrt(fresh) * normals
+        mean = diffusion.alpha(below) * ((1.0 - fresh) * z / diffusion.alpha(gamma) + fresh * x_hat)
+        return mean + diffusion.sigma(below) * tf.sqrt(fresh) * normals
 
     def slide(self, z, gamma, below):
         """Returns z_s with the noise that z_t has in it, [N, H, W, C].
@@ -324,140 +324,5 @@ class VDM(VAE):
         Source: Song et al. (2021), "Denoising diffusion implicit models", eq. 12 with sigma = 0.
         """
         x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
-        its_noise = (z - _alpha(gamma) * x_hat) / _sigma(gamma)
-        return diffuse(x_hat, below, its_noise)
-
-
-@keras.saving.register_keras_serializable("vae_zoo")
-class NoiseSchedule(keras.layers.Layer):
-    """A learned monotone gamma(t) on [0, 1]: straight in each of 16 pieces of equal height.
-
-    What is learned beside the ends is how much time each piece gets, so that the density of times
-    over gamma is a histogram.
-
-    Args:
-        low, high: gamma(0) and gamma(1) at the start.
-        shape_from_bound: whether gamma(t) itself, or only its density, has a gradient to the
-            shares of time.
-    """
-
-    def __init__(self, low, high, shape_from_bound, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.shape_from_bound = shape_from_bound
-        self.low = self._add("low", (), low)
-        self.height = self._add("height", (), high - low)
-        self.logits = self._add("logits", (_PIECES,), 0.0)
-        self.built = True
-
-    def _add(self, name, shape, value):
-        initial = keras.initializers.Constant(value)
-        return self.add_weight(name=name, shape=shape, initializer=initial, autocast=False)
-
-    def gamma(self, time):
-        """Returns gamma(t), of the shape of `time`."""
-        return self(tf.convert_to_tensor(time, tf.float32))[0]
-
-    def call(self, time):
-        """Returns (gamma, its slope, log density of times at gamma), of the shape of `time`."""
-        shares = _LEAST_SHARE / _PIECES + (1.0 - _LEAST_SHARE) * tf.nn.softmax(self.logits)
-        log_density = tf.math.log(shares)
-        shares = shares if self.shape_from_bound else tf.stop_gradient(shares)
-        ends = tf.cumsum(shares)
-        piece = tf.reduce_sum(tf.cast(time[..., tf.newaxis] >= ends[:-1], tf.int32), axis=-1)
-        share = tf.gather(shares, piece)
-        within = (time - tf.gather(ends, piece)) / share + 1.0  # of the piece's time
-        height = stable.softplus(self.height) / _PIECES
-        gamma = self.low + height * (tf.cast(piece, tf.float32) + within)
-        return gamma, height / share, tf.gather(log_density, piece)
-
-
-class QuantizedPixel(tfd.QuantizedDistribution):
-    """An 8-bit pixel read from its latent: a normal around it, quantised to the 256 levels.
-
-    Args:
-        location: in [-1, 1].
-        scale: of the normal, likewise.
-    """
-
-    def __init__(self, location, scale):
-        half = discretized.HALF
-        self._location = location
-        # Quantisation rounds up: half a level less makes it round to the nearest.
-        normal = tfd.Normal(half * (1.0 + location) - 0.5, half * scale)
-        super().__init__(normal, low=0.0, high=discretized.LEVELS - 1.0)
-
-    def _log_prob(self, image):
-        return super()._log_prob(tf.round(image * (discretized.LEVELS - 1)))
-
-    def draw(self, uniforms):
-        """Returns pixels of the 256 levels, of two uniforms for each, [..., 2]: the second one."""
-        normal = self.distribution
-        level = normal.loc + 0.5 + normal.scale * tf.math.ndtri(uniforms[..., 1])
-        return discretized.to_level(level)
-
-    def _mean(self):
-        return tf.clip_by_value(0.5 + 0.5 * self._location, 0.0, 1.0)  # to within half a level
-
-
-_PRIOR_PARAMETERS = 5  # of an 8-bit pixel: weights of black, white and grey; mean and scale of grey
-
-
-def expected_pixel(value, scale, black, white, grey, mean, log_scale):
-    """Returns E[x | value] of pixels in [-1, 1] that are seen as x + scale * noise.
-
-    A pixel's prior is black (-1) or white (1) to the bit, or a normal N(mean, exp(log_scale)^2)
-    over the grey levels.
-
-    Args:
-        value: what is seen, [..., H, W, C].
-        scale: of the noise, broadcastable.
-        black, white, grey: log-weights, [..., H, W, C].
-        mean, log_scale: of grey.
-    """
-    spread = tf.exp(2.0 * distributions.bounded(log_scale, -5.0, 1.0))
-    variance = scale**2
-    total = spread + variance
-    logits = tf.stack(
-        [
-            black - 0.5 * tf.math.log(variance) - 0.5 * (value + 1.0) ** 2 / variance,
-            white - 0.5 * tf.math.log(variance) - 0.5 * (value - 1.0) ** 2 / variance,
-            grey - 0.5 * tf.math.log(total) - 0.5 * (value - mean) ** 2 / total,
-        ],
-        axis=-1,
-    )
-    weights = tf.unstack(tf.nn.softmax(logits), axis=-1)
-    middle = (mean * variance + value * spread) / total
-    level = expected_level(middle, tf.sqrt(spread * variance / total))
-    return weights[1] - weights[0] + weights[2] * level
-
-
-def expected_level(mean, scale):
-    """Returns the mean of a normal over [-1, 1] restricted to the five grey levels around it.
-
-    Beyond a scale of 0.6 levels it is the normal's own, to within a thousandth of a level.
-    """
-    half = discretized.HALF
-    position, scale = half * (1.0 + mean), half * scale
-    narrow = tf.minimum(scale, 0.6)[..., tf.newaxis]
-    near = tf.round(position)[..., tf.newaxis] + tf.range(-2.0, 3.0)
-    weights = tf.nn.softmax(-0.5 * ((position[..., tf.newaxis] - near) / narrow) ** 2)
-    level = tf.reduce_sum(weights * near, axis=-1)
-    return tf.where(scale < 0.6, level, position) / half - 1.0
-
-
-def diffuse(x, gamma, normals):
-    """Returns z_t = alpha_t x + sigma_t noise."""
-    return _alpha(gamma) * x + _sigma(gamma) * normals
-
-
-def _alpha(gamma):
-    return tf.sqrt(tf.sigmoid(-gamma))
-
-
-def _sigma(gamma):
-    return tf.sqrt(tf.sigmoid(gamma))
-
-
-def _evidence(z, gamma):
-    """Returns log p(z_t | x = 1) - log p(z_t | x = -1)."""
-    return 2.0 * z * _alpha(gamma) / tf.sigmoid(gamma)
+        its_noise = (z - diffusion.alpha(gamma) * x_hat) / diffusion.sigma(gamma)
+        return diffusion.diffuse(x_hat, below, its_noise)
