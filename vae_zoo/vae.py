@@ -7,28 +7,24 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 `evaluate`, loss scaling and metrics are Keras's own.
 """
 
-import inspect
 from contextlib import nullcontext
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import checks, errors, networks, replicas
-from vae_zoo.base import ForUsers, KerasModel, Stacks
+from vae_zoo import checks, errors, networks
+from vae_zoo.base import Configured, ForUsers, KerasModel, Objective, Stacks
 from vae_zoo.errors import at_least
 from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
-from vae_zoo.probability.elbo import ElboTerms, Latent, log_weights
+from vae_zoo.probability.elbo import ElboTerms, Latent
 from vae_zoo.training.loop import FiniteMean
 
 tfd = tfp.distributions
 
-# Arguments that may be a user's objects.
-_OBJECTS = ("encoder", "decoder", "prior", "posterior", "likelihood")
-
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class VAE(ForUsers, Stacks, KerasModel):
+class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
@@ -89,15 +85,6 @@ class VAE(ForUsers, Stacks, KerasModel):
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
     has_penalty = False  # True: `penalty` is no zero, and is tracked
-
-    def __new__(cls, *args, **kwargs):
-        instance = super().__new__(cls, *args, **kwargs)
-        object.__setattr__(instance, "_arguments", _named_arguments(cls, args, kwargs))
-        return instance
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        keras.saving.register_keras_serializable("vae_zoo")(cls)
 
     def __init__(
         self,
@@ -310,68 +297,6 @@ class VAE(ForUsers, Stacks, KerasModel):
             kl_weight=self.kl_weight() if training else 1.0,
         )
 
-    def noise_key(self, step):
-        """Returns the key of all noise of a training step, int32 [2]."""
-        return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-
-    def kl_weight(self):
-        """Returns warm-up's factor of the rate at this step, in [0, 1]."""
-        if not self.warmup_steps:
-            return 1.0
-        return tf.minimum(1.0, tf.cast(self._step(), tf.float32) / self.warmup_steps)
-
-    def charged_rate(self, rate):
-        """Returns the rate that the objective charges, [B, K]: each layer's, less its free bits."""
-        if not self.free_bits:
-            return tf.reduce_sum(rate, axis=-1)
-        mean = replicas.mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
-        return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
-
-    def charged_weights(self, terms, kl_weight=1.0):
-        """Returns the log-weights that the objective sees, [B, K]: beta, free bits, the penalty."""
-        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
-        return terms.log_likelihood - rate - terms.penalty
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        del x, y, training
-        rows = None if sample_weight is None else tf.reshape(sample_weight, [-1, 1])  # [B, 1]
-        self.trackers["elbo"].update_state(log_weights(y_pred), rows)
-        self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1), rows)
-        self.trackers["distortion"].update_state(-y_pred.log_likelihood, rows)
-        if self.has_penalty:
-            self.trackers["penalty"].update_state(y_pred.penalty, rows)
-        # Gradients are summed over the replicas.
-        loss = _weighted_mean(y_pred.loss, sample_weight)
-        return loss / self.distribute_strategy.num_replicas_in_sync
-
-    @property
-    def optimizers(self):
-        """Every optimizer of the training; the first one counts the steps."""
-        return [self.optimizer]
-
-    @property
-    def metrics(self):
-        trackers = list(self.trackers.values())
-        return [self._loss_tracker, *trackers] if self.compiled else trackers
-
-    def get_config(self):
-        given = {
-            name: keras.saving.serialize_keras_object(value)
-            if name in _OBJECTS and value is not None and not isinstance(value, str)
-            else value
-            for name, value in self._arguments.items()
-        }
-        return {**given, "dtype": self.dtype_policy.name, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        own = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in _OBJECTS
-            if isinstance(config.get(name), dict)
-        }
-        return cls(**{**config, **own})
-
     def _kl_divergence(self, latent):
         try:
             return tfd.kl_divergence(latent.posterior, latent.prior)
@@ -382,38 +307,9 @@ class VAE(ForUsers, Stacks, KerasModel):
                 "`analytic_kl = False` in the class, for the rate of samples."
             ) from None
 
-    def _step(self):
-        return self.optimizer.iterations.value if self.compiled and self.optimizer else 0
-
 
 def _name_of(part):
     return part if isinstance(part, str) else type(part).__name__
-
-
-def _named_arguments(cls, args, kwargs):
-    """Returns {name: value} of a constructor's arguments; those of *args by the names of a base."""
-    constructors = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
-    named = {}
-    for constructor in constructors:
-        parameters = inspect.signature(constructor).parameters.values()
-        bound = inspect.signature(constructor).bind_partial(None, *args, **kwargs)
-        kinds = {parameter.kind: parameter.name for parameter in parameters}
-        given = dict(list(bound.arguments.items())[1:])
-        args = given.pop(kinds.get(inspect.Parameter.VAR_POSITIONAL), ())
-        kwargs = given.pop(kinds.get(inspect.Parameter.VAR_KEYWORD), {})
-        named |= given
-        if not args:
-            break
-    return {**named, **kwargs}
-
-
-def _weighted_mean(values, weight):
-    """Returns the mean of values [B], weighted by `weight` [B] over the batches of all replicas."""
-    if weight is None:
-        return tf.reduce_mean(values)
-    weight = tf.cast(tf.reshape(weight, [-1]), values.dtype)
-    whole = replicas.mean(tf.reduce_mean(weight))
-    return tf.math.divide_no_nan(tf.reduce_mean(weight * values), whole)
 
 
 def _batch_major(value, like):

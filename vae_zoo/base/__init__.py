@@ -1,7 +1,9 @@
-"""What VAE inherits: Keras's methods, what users call, the stacks that models build of."""
+"""What VAE inherits: Keras's methods, what users call, the objective, the stacks it builds of."""
 
+from vae_zoo.base.configuration import Configured
 from vae_zoo.base.keras_model import KerasModel
+from vae_zoo.base.objective import Objective
 from vae_zoo.base.stacks import Stacks
 from vae_zoo.base.users import ForUsers
 
-__all__ = ["ForUsers", "KerasModel", "Stacks"]
+__all__ = ["Configured", "ForUsers", "KerasModel", "Objective", "Stacks"]
