@@ -171,12 +171,12 @@ def _rows(splits, start, steps, batch_size):
 @needs_jax
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, tiny, weights_rtol, loss_rtol",
-    [("vae", True, 1e-5, 1e-5), ("vae", False, None, 5e-3),
-     ("conv_vae", True, None, 5e-3), ("conv_vae", False, None, 5e-3)],
+    "name, tiny, weights_rtol, first_rtol, loss_rtol",
+    [("vae", True, 1e-5, 1e-5, 1e-5), ("vae", False, None, 1e-5, 5e-3),
+     ("conv_vae", True, None, 1e-5, 5e-3), ("conv_vae", False, None, 1e-4, 5e-3)],
 )  # fmt: skip
 def test_two_hundred_steps_of_a_program_are_those_of_fit(
-    name, tiny, weights_rtol, loss_rtol, training, data_dir
+    name, tiny, weights_rtol, first_rtol, loss_rtol, training, data_dir
 ):
     import jax
 
@@ -203,7 +203,7 @@ def test_two_hundred_steps_of_a_program_are_those_of_fit(
     history = reference.fit(
         splits.train_from(0), steps_per_epoch=steps, epochs=calls, verbose=0, shuffle=False
     )
-    np.testing.assert_allclose(losses[0], history.history["loss"][0], rtol=1e-5)
+    np.testing.assert_allclose(losses[0], history.history["loss"][0], rtol=first_rtol)
     np.testing.assert_allclose(losses, history.history["loss"], rtol=loss_rtol)
     assert losses[-1] < 0.9 * losses[0]
     if weights_rtol is not None:

@@ -104,7 +104,7 @@ def define_run(flag_values):
 def run_directory(flag_values):
     """Returns (the folder of --run or --preset, the folder that output goes to by itself).
 
-    That is the run; of a preset, which may be installed where nobody can write, runs/<its name>.
+    That is the run; of a preset, which may be installed where nobody can write, runs/preset-<name>.
     --list_presets prints them, and ends the command.
 
     Raises:
@@ -126,7 +126,7 @@ def run_directory(flag_values):
         return pathlib.Path(run), pathlib.Path(run)
     folder = presets.find(preset, flag_values.sha256)
     name = folder.relative_to(presets.HERE) if preset in presets.names() else folder.name
-    place = pathlib.Path("runs") / str(name).replace("/", "-")
+    place = pathlib.Path("runs") / f"preset-{name}".replace("/", "-")  
     place.mkdir(parents=True, exist_ok=True)
     return folder, place
 
