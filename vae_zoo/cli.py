@@ -126,7 +126,7 @@ def run_directory(flag_values):
         return pathlib.Path(run), pathlib.Path(run)
     folder = presets.find(preset, flag_values.sha256)
     name = folder.relative_to(presets.HERE) if preset in presets.names() else folder.name
-    place = pathlib.Path("runs") / f"preset-{name}".replace("/", "-")  
+    place = pathlib.Path("runs") / f"preset-{name}".replace("/", "-")
     place.mkdir(parents=True, exist_ok=True)
     return folder, place
 
