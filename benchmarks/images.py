@@ -79,6 +79,7 @@ def row(name, dataset, minutes, place):
     if not FLAGS.smoke:
         GRIDS.mkdir(parents=True, exist_ok=True)
         shutil.copy(directory / "samples.png", GRIDS / f"{key}.png")
+        shutil.copy(directory / "reconstructions.png", GRIDS / f"{key}-reconstructions.png")
     return {**figures, "picture": f"{key}.png"}
 
 
