@@ -4,13 +4,12 @@ import contextlib
 import json
 import os
 import pathlib
-import tempfile
 
 import numpy as np
 
 from export import staging
 from vae_zoo import errors
-from vae_zoo.runs import files
+from vae_zoo.runs import files, locks
 
 MANIFEST, RECORDED = "export.json", "recorded.npz"
 _FOLDERS = ("tflite", "stablehlo")  # renewed as a whole
@@ -123,15 +122,7 @@ def staged(output_dir):
 def _make_parents(directory):
     """Makes a directory and those above it; returns the new ones, deepest first."""
     missing = [path for path in [directory, *directory.parents] if not path.exists()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise errors.UserError(
-            f"{directory} cannot be written ({error.strerror}). Expected a directory that you may "
-            "write to: take another --output_dir."
-        ) from error
+    locks.make_writable(directory)
     return missing
 
 

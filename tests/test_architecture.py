@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # What a part may not know, by the names of modules.
 MODELS = ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry")
 _ON_RUNS = ("evaluate", "sample", "encode", "score", "per_image", "report", "publish")
-COMMANDS = tuple(f"vae_zoo.{name}" for name in ("train", *_ON_RUNS))
+COMMANDS = tuple(f"vae_zoo.{name}" for name in ("train", "train_flags", "train_request", *_ON_RUNS))
 FORBIDDEN = {
     "vae_zoo/errors.py": ("vae_zoo",),
     "vae_zoo/memory.py": ("vae_zoo",),

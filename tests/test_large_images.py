@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vae_zoo
-from vae_zoo import datasets, memory, registry, train
+from vae_zoo import datasets, memory, registry, train, train_request
 from vae_zoo.metrics import classifier, latent_space, likelihood, sample_quality
 from vae_zoo.runs import report
 
@@ -58,9 +58,9 @@ def test_own_data_decides_the_latents_unless_they_are_given(npz):
     splits = datasets.load(path)
     train.FLAGS(["train", "--model=conv_vae", f"--dataset={path}"])
     try:
-        given = train._arguments(registry.spec("conv_vae"), splits, {})
+        given = train_request.model_arguments(registry.spec("conv_vae"), splits, {})
         assert given["latent_size"] == registry.latent_size("conv_vae", (40, 50, 3)) == 80
-        given = train._arguments(registry.spec("conv_vae"), splits, {"latent_size": 7})
+        given = train_request.model_arguments(registry.spec("conv_vae"), splits, {"latent_size": 7})
         assert given["latent_size"] == 7
     finally:
         train.FLAGS.unparse_flags()

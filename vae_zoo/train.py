@@ -10,107 +10,10 @@ import shlex
 import sys
 import types
 
-from absl import flags
+from vae_zoo import cli, datasets, errors, limits, recipes, registry, train_flags, train_request
+from vae_zoo.train_flags import FLAGS
 
-from vae_zoo import cli, datasets, errors, limits, recipes, registry
-
-FLAGS = flags.FlagValues()
-_MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
 _LARGE = 50_000_000  # weights
-_LENGTHS = ("epochs", "steps", "minutes")
-_WARMUP = 5  # at most this part of a training of so many steps warms up the rate
-_STRINGS = {
-    "model": "name of a registered model; --list_models shows them",
-    "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
-    "data_dir": "prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
-    "manual_dir": "files that were downloaded by hand, for TFDS to prepare",
-    "image_size": "resize images to this many pixels a side, or to HxW, such as 218x178",
-    "init_from": "start from the weights of a run or preset, where they fit",
-    "binarization": "static, dynamic, threshold or none (default: the data set's own)",
-}
-# None: what the recipe of the model on the data set says.
-_NUMBERS = {
-    "epochs": (int, None, "how long: passes over the training split"),
-    "steps": (int, None, "how long: optimizer steps, instead of --epochs"),
-    "minutes": (
-        float,
-        None,
-        "how long: as many steps as fit, measured once; the schedule fits them too",
-    ),
-    "batch_size": (int, None, "images a step, all workers together"),
-    "learning_rate": (float, None, "Adam's, at its highest"),
-    "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
-    "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
-    "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
-    "max_minutes": (
-        float,
-        None,
-        "stop after so many minutes of training, within an epoch too: the model is that of the "
-        "best whole epoch, or has the last weights if there is none; the same command with more "
-        "minutes goes on",
-    ),
-    "seed": (int, 0, "of weights, data order and noise"),
-    "crop": (int, None, "cut this many pixels a side out of the centre first"),
-    "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
-    "memory_budget_mb": (int, 2048, "images beyond this are read from a file on disk"),
-    "report_images": (int, 1000, "test images of the report, at most"),
-    "report_samples": (int, 200, "importance samples for each of them"),
-}
-_CHOICES = {
-    "schedule": (None, ["constant", "cosine"], "of the learning rate"),
-    "precision": (
-        "float32",
-        ["float32", "mixed_bfloat16", "mixed_float16"],
-        "dtype policy of the layers",
-    ),
-    "jit": ("auto", ["auto", "on", "off"], "XLA; auto: on GPUs only"),
-    "strategy": (
-        "one",
-        ["one", "mirrored", "multi_worker"],
-        "one device; all GPUs of this process; or many processes (TF_CONFIG)",
-    ),
-}
-_SWITCHES = {
-    "resume": "expect a run in --output_dir (the same command goes on by itself)",
-    "overwrite": "delete the run that lies in --output_dir",
-    "bce": "train a Bernoulli cross-entropy on grey values: no likelihood, reported as BCE",
-    "skip_broken": "leave out image files that cannot be read, and count them",
-    "list_models": "list the models and stop",
-    "list_datasets": "list the data sets and stop",
-}
-
-
-def _define_flags():
-    for name, text in _STRINGS.items():
-        flags.DEFINE_string(name, None, text, flag_values=FLAGS)
-    for name, (kind, default, text) in _NUMBERS.items():
-        define = flags.DEFINE_integer if kind is int else flags.DEFINE_float
-        define(name, default, text, flag_values=FLAGS)
-    for name, (default, values, text) in _CHOICES.items():
-        flags.DEFINE_enum(name, default, values, text, flag_values=FLAGS)
-    for name, text in _SWITCHES.items():
-        flags.DEFINE_bool(name, False, text, flag_values=FLAGS)
-    flags.DEFINE_string(
-        "dataset",
-        "digits",
-        "a data set (--list_datasets), a folder of images, a zip or tar of one, a .npz or .npy",
-        flag_values=FLAGS,
-    )
-    flags.DEFINE_list(
-        "augment",
-        None,
-        "change training images at random: flip, shift, crop, colour (a list with commas)",
-        flag_values=FLAGS,
-    )
-    flags.DEFINE_multi_string(
-        "set",
-        [],
-        "name=value: a constructor argument of the model, such as latent_size=2 (repeatable)",
-        flag_values=FLAGS,
-    )
-
-
-_define_flags()
 
 
 def train(given=None):
@@ -125,11 +28,11 @@ def train(given=None):
     spec = registry.spec(_required_model())
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
-    _check_numbers()
+    train_flags.check_numbers()
     if _is_done_already(given):
         return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
-    dataset = _dataset_settings()
+    dataset = train_request.dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
     dataset["batch_size"] = splits.batch_size
     for note in splits.notes:
@@ -141,10 +44,10 @@ def train(given=None):
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
-    arguments = _arguments(spec, splits, wished)
+    arguments = train_request.model_arguments(spec, splits, wished)
     limits.check(FLAGS.model, arguments, wished)
-    settings = _training_settings(recipe, splits, arguments, directory)
-    arguments = _with_fitting_warmup(arguments, settings, splits)
+    settings = train_request.training_settings(recipe, splits, arguments, directory)
+    arguments = train_request.with_fitting_warmup(arguments, settings, splits)
     with strategy.scope():
         model = registry.create_model(FLAGS.model, **arguments)
         training.compile_model(model, settings, splits.steps_per_epoch)
@@ -316,113 +219,6 @@ def _required_model():
     return FLAGS.model
 
 
-def _check_numbers():
-    lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
-    if len(lengths) > 1:
-        raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
-    least = dict.fromkeys(("epochs", "steps", "batch_size", "report_images", "report_samples"), 1)
-    for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
-        given = FLAGS[name].value
-        if given is not None and given < value:
-            raise errors.UserError(f"--{name}={given}: expected at least {value}.")
-        if given is not None and given > _MOST:
-            raise errors.UserError(f"--{name}={given}: expected at most {_MOST:,}.")
-    for name in ("learning_rate", "minutes", "max_minutes", "skip_norm"):
-        given = FLAGS[name].value
-        if given is not None and not 0 < given <= _MOST:
-            raise errors.UserError(
-                f"--{name}={given}: expected a number above 0, at most {_MOST:,}."
-            )
-    if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
-        raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
-    if not -(2**31) <= FLAGS.seed < 2**31:
-        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
-
-
-def _dataset_settings():
-    names = ("batch_size", "crop", "binarization", "data_dir", "manual_dir", "memory_budget_mb")
-    settings = {name: FLAGS[name].value for name in (*names, "image_size", "channels")}
-    if (FLAGS.image_size or "").isdigit():
-        settings["image_size"] = int(FLAGS.image_size)
-    given = {"augment": FLAGS.augment or None, "skip_broken": FLAGS.skip_broken or None}
-    return {"name": FLAGS.dataset, **given, **settings}
-
-
-def _training_settings(recipe, splits, arguments, directory):
-    """Returns the Settings; says the splits how long an epoch is, where steps are asked for."""
-    from vae_zoo import training
-
-    chosen = {}
-    for name in training.Settings._fields:
-        given = FLAGS[name].value
-        chosen[name] = getattr(recipe, name) if given is None and hasattr(recipe, name) else given
-    settings = training.Settings(**chosen)
-    if FLAGS.epochs:
-        return settings._replace(steps=None)
-    if FLAGS.minutes:
-        settings = settings._replace(steps=_fitting_steps(settings, splits, arguments, directory))
-    if settings.steps is None:
-        return settings
-    epochs, splits.steps_per_epoch = training.plan(settings.steps, splits.steps_per_pass)
-    return settings._replace(epochs=epochs)
-
-
-def _fitting_steps(settings, splits, arguments, directory):
-    """Returns the steps of --minutes: those that the run was begun with, or measured now."""
-    from vae_zoo import runs, training
-
-    if (directory / runs.CONFIG).exists() and not FLAGS.overwrite:
-        begun = runs.read_config(directory)["training"]
-        if begun.get("minutes") == FLAGS.minutes and begun.get("steps"):
-            return begun["steps"]
-    if FLAGS.strategy != "one":
-        raise errors.UserError(
-            f"--minutes={FLAGS.minutes:g} with --strategy={FLAGS.strategy}: the speed is measured "
-            "on one device. Expected --steps or --epochs."
-        )
-    return training.steps_in(
-        FLAGS.minutes,
-        lambda: registry.create_model(FLAGS.model, **arguments),
-        splits,
-        settings,
-    )
-
-
-def _with_fitting_warmup(arguments, settings, splits):
-    """Returns the arguments, a recipe's warm-up of the rate at most a fifth of a short training."""
-    named = {text.partition("=")[0] for text in FLAGS["set"].value}
-    if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
-        return arguments
-    steps = settings.epochs * splits.steps_per_epoch
-    return {**arguments, "warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
-
-
-def _arguments(spec, splits, wished):
-    """Returns the constructor arguments that the data and the flags decide."""
-    cls = registry.model_class(FLAGS.model)
-    given = {
-        "image_shape": splits.image_shape,
-        "likelihood": "bernoulli" if FLAGS.bce else splits.likelihood,
-        "seed": FLAGS.seed,
-        "dtype": FLAGS.precision,
-    }
-    latent_size = registry.latent_size(FLAGS.model, splits.image_shape)
-    if latent_size and FLAGS.dataset.split("/")[0] not in datasets.DATASETS:
-        given["latent_size"] = latent_size
-    known = registry.constructor_arguments(cls)
-    if "dataset_size" in known:
-        given["dataset_size"] = splits.num_train
-    if cls.needs_labels:
-        given["num_classes"] = _num_classes(splits, wished)
-    for name in ("image_shape", "dtype", "seed", "name"):
-        if name in wished:
-            flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
-            raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
-    arguments = {**given, **wished}
-    _check_likelihood(splits, arguments["likelihood"])
-    return arguments
-
-
 def _say_if_large(model):
     count = model.count_params()
     if count > _LARGE:
@@ -430,46 +226,6 @@ def _say_if_large(model):
             f"note: {FLAGS.model} has {count / 1e6:,.0f} million weights for images of "
             f"{' x '.join(map(str, model.image_shape))}; convolutional models, such as conv_vae, "
             "have far fewer"
-        )
-
-
-def _num_classes(splits, wished):
-    if splits.num_classes is None:
-        raise errors.UserError(
-            f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
-            "set, such as digits or mnist, or a model without labels."
-        )
-    given = wished.get("num_classes", splits.num_classes)
-    if isinstance(given, int) and given < splits.num_classes:
-        raise errors.UserError(
-            f"--set num_classes={given}: {splits.name} has {splits.num_classes} classes. Expected "
-            "at least that, or the argument left out."
-        )
-    return splits.num_classes
-
-
-def _check_likelihood(splits, likelihood):
-    grey = splits.binarization == "none"
-    if likelihood == "bernoulli" and grey and not FLAGS.bce:
-        raise errors.UserError(
-            f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
-            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
-            "densities), or --binarization=dynamic; --bce trains the "
-            "cross-entropy all the same and reports it as BCE."
-        )
-    if likelihood != "bernoulli" and FLAGS.bce:
-        raise errors.UserError(
-            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
-        )
-    if likelihood != "bernoulli" and not grey:
-        raise errors.UserError(
-            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
-            f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
-        )
-    if FLAGS.bce and not grey:
-        raise errors.UserError(
-            f"--bce is for grey values, and {splits.name} is binary (binarization "
-            f"{splits.binarization}): leave the flag out, or add --binarization=none."
         )
 
 

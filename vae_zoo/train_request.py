@@ -1,0 +1,131 @@
+"""What the flags of the training command ask for: data, settings, the model's arguments."""
+
+from vae_zoo import datasets, errors, registry
+from vae_zoo.train_flags import FLAGS
+
+_WARMUP = 5  # at most this part of a training of so many steps warms up the rate
+
+
+def dataset_settings():
+    """Returns the arguments of datasets.load, as config.json keeps them."""
+    names = ("batch_size", "crop", "binarization", "data_dir", "manual_dir", "memory_budget_mb")
+    settings = {name: FLAGS[name].value for name in (*names, "image_size", "channels")}
+    if (FLAGS.image_size or "").isdigit():
+        settings["image_size"] = int(FLAGS.image_size)
+    given = {"augment": FLAGS.augment or None, "skip_broken": FLAGS.skip_broken or None}
+    return {"name": FLAGS.dataset, **given, **settings}
+
+
+def training_settings(recipe, splits, arguments, directory):
+    """Returns the Settings; says the splits how long an epoch is, where steps are asked for."""
+    from vae_zoo import training
+
+    chosen = {}
+    for name in training.Settings._fields:
+        given = FLAGS[name].value
+        chosen[name] = getattr(recipe, name) if given is None and hasattr(recipe, name) else given
+    settings = training.Settings(**chosen)
+    if FLAGS.epochs:
+        return settings._replace(steps=None)
+    if FLAGS.minutes:
+        settings = settings._replace(steps=_fitting_steps(settings, splits, arguments, directory))
+    if settings.steps is None:
+        return settings
+    epochs, splits.steps_per_epoch = training.plan(settings.steps, splits.steps_per_pass)
+    return settings._replace(epochs=epochs)
+
+
+def _fitting_steps(settings, splits, arguments, directory):
+    """Returns the steps of --minutes: those that the run was begun with, or measured now."""
+    from vae_zoo import runs, training
+
+    if (directory / runs.CONFIG).exists() and not FLAGS.overwrite:
+        begun = runs.read_config(directory)["training"]
+        if begun.get("minutes") == FLAGS.minutes and begun.get("steps"):
+            return begun["steps"]
+    if FLAGS.strategy != "one":
+        raise errors.UserError(
+            f"--minutes={FLAGS.minutes:g} with --strategy={FLAGS.strategy}: the speed is measured "
+            "on one device. Expected --steps or --epochs."
+        )
+    return training.steps_in(
+        FLAGS.minutes,
+        lambda: registry.create_model(FLAGS.model, **arguments),
+        splits,
+        settings,
+    )
+
+
+def with_fitting_warmup(arguments, settings, splits):
+    """Returns the arguments, a recipe's warm-up of the rate at most a fifth of a short training."""
+    named = {text.partition("=")[0] for text in FLAGS["set"].value}
+    if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
+        return arguments
+    steps = settings.epochs * splits.steps_per_epoch
+    return {**arguments, "warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
+
+
+def model_arguments(spec, splits, wished):
+    """Returns the constructor arguments that the data and the flags decide."""
+    cls = registry.model_class(FLAGS.model)
+    given = {
+        "image_shape": splits.image_shape,
+        "likelihood": "bernoulli" if FLAGS.bce else splits.likelihood,
+        "seed": FLAGS.seed,
+        "dtype": FLAGS.precision,
+    }
+    latent_size = registry.latent_size(FLAGS.model, splits.image_shape)
+    if latent_size and FLAGS.dataset.split("/")[0] not in datasets.DATASETS:
+        given["latent_size"] = latent_size
+    known = registry.constructor_arguments(cls)
+    if "dataset_size" in known:
+        given["dataset_size"] = splits.num_train
+    if cls.needs_labels:
+        given["num_classes"] = _num_classes(splits, wished)
+    for name in ("image_shape", "dtype", "seed", "name"):
+        if name in wished:
+            flag = {"image_shape": "image_size", "dtype": "precision"}.get(name, name)
+            raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
+    arguments = {**given, **wished}
+    _check_likelihood(splits, arguments["likelihood"])
+    return arguments
+
+
+def _num_classes(splits, wished):
+    if splits.num_classes is None:
+        raise errors.UserError(
+            f"{FLAGS.model} needs labels, and {splits.name} has none. Expected a labelled data "
+            "set, such as digits or mnist, or a model without labels."
+        )
+    given = wished.get("num_classes", splits.num_classes)
+    if isinstance(given, int) and given < splits.num_classes:
+        raise errors.UserError(
+            f"--set num_classes={given}: {splits.name} has {splits.num_classes} classes. Expected "
+            "at least that, or the argument left out."
+        )
+    return splits.num_classes
+
+
+def _check_likelihood(splits, likelihood):
+    grey = splits.binarization == "none"
+    if likelihood == "bernoulli" and grey and not FLAGS.bce:
+        raise errors.UserError(
+            f"a Bernoulli is no likelihood of the grey values of {splits.name}. Expected "
+            "likelihood=discretized_logistic (or normal or continuous_bernoulli, which are "
+            "densities), or --binarization=dynamic; --bce trains the "
+            "cross-entropy all the same and reports it as BCE."
+        )
+    if likelihood != "bernoulli" and FLAGS.bce:
+        raise errors.UserError(
+            f"--bce and likelihood={likelihood} exclude each other. Expected one of them."
+        )
+    if likelihood != "bernoulli" and not grey:
+        raise errors.UserError(
+            f"likelihood={likelihood} is of grey values, and {splits.name} is binary "
+            f"(binarization {splits.binarization}). Expected bernoulli, or --binarization=none."
+        )
+    if FLAGS.bce and not grey:
+        raise errors.UserError(
+            f"--bce is for grey values, and {splits.name} is binary (binarization "
+            f"{splits.binarization}): leave the flag out, or add --binarization=none."
+        )
