@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 import vae_zoo
-from vae_zoo import evaluate, limits, train
+from vae_zoo import errors, evaluate, limits, train
 
 RUNS = ROOT / "tests" / "runs"  # stored ones
 
@@ -34,9 +34,13 @@ def test_fewer_classes_than_the_data_has_are_refused(one_line, data_dir):
     assert "--set num_classes=3: digits has 10 classes" in one_line(train.train, train.FLAGS, given)
 
 
-def test_what_fits_is_not_refused():
+def test_what_fits_is_not_refused_and_what_does_not_is(monkeypatch):
     arguments = {"image_shape": (8, 8, 1), "latent_size": 5000, "hidden": (8,)}
-    limits.check("vae", arguments, ["latent_size", "hidden"])
+    wished = ["latent_size", "hidden"]
+    assert limits.check("vae", arguments, wished) is None
+    monkeypatch.setattr(limits, "_memory", lambda: 10**6)  # bytes: less than the model takes
+    with pytest.raises(errors.UserError, match="latent_size=5000: the model would have about"):
+        limits.check("vae", arguments, wished)
 
 
 @pytest.mark.parametrize(
