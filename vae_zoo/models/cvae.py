@@ -24,7 +24,10 @@ class CVAE(VAE):
     """
 
     needs_labels = True
-    combines = {"prior": ("standard", "conditional", "mixture"), "posterior": ("normal", "iaf")}
+    combines = {
+        "prior": ("standard", "conditional", "mixture", "maf", "realnvp"),
+        "posterior": ("normal", "iaf"),
+    }
 
     def build_networks(self):
         height, width, channels = self.image_shape

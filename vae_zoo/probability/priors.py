@@ -1,8 +1,9 @@
-"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional.
+"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, and flows.
 
     vamp:         p(z) = 1/K sum_k q(z | u_k),  pseudo-inputs u_k learned
     mixture:      p(z) = sum_k w_k N(z; m_k, s_k),  all learned
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
+    maf, realnvp: N(0, 1) carried through invertible steps; see vae_zoo.probability.flows
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
 structured output representation using deep conditional generative models", eq. 4.
@@ -15,7 +16,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import distributions, noise
+from vae_zoo.probability import distributions, flows, noise
 
 tfd = tfp.distributions
 
@@ -182,10 +183,12 @@ PRIORS = {
     "vamp": VampPrior,
     "mixture": NormalMixture,
     "conditional": ConditionalNormal,
+    "maf": flows.MaskedAutoregressivePrior,
+    "realnvp": flows.RealNVPPrior,
 }
 
 
-def build(name, latent_size, components, image_shape, num_classes):
+def build(name, latent_size, components, image_shape, num_classes, flow_steps=4):
     """Returns a prior, built.
 
     Args:
@@ -194,16 +197,20 @@ def build(name, latent_size, components, image_shape, num_classes):
         components: K, of a mixture.
         image_shape: (H, W, C), of pseudo-inputs.
         num_classes: how many classes, of a conditional prior.
+        flow_steps: of a flow.
 
     Raises:
-        UserError: for fewer than one component.
+        UserError: for fewer than one component or step.
     """
     errors.at_least("components", components, 1, whole=True)
+    errors.at_least("flow_steps", flow_steps, 1, whole=True)
     arguments = {
         "standard": (latent_size,),
         "vamp": (components, image_shape),
         "mixture": (components, latent_size),
         "conditional": (num_classes, latent_size),
+        "maf": (latent_size, flow_steps),
+        "realnvp": (latent_size, flow_steps),
     }
     prior = PRIORS[name](*arguments[name])
     if isinstance(prior, keras.layers.Layer):
@@ -215,7 +222,7 @@ def draw(prior, seed, latent_size, temperature=1.0):
     """Returns one z for each row of seed, portable: [N, D].
 
     Args:
-        prior: a diagonal normal, or a mixture of them.
+        prior: a diagonal normal, a mixture of them, or a bijection of one.
         seed: int32 [N, 2]; see noise.rows.
         latent_size: D.
         temperature: factor of the noise; a mixture draws its component as at 1.
