@@ -266,6 +266,24 @@ def model_class(name):
     return getattr(importlib.import_module(module), attribute)
 
 
+def name_of(model):
+    """Returns the name that a model object's class is registered by.
+
+    Raises:
+        UserError: for what is no model, or of a class that nobody registered.
+    """
+    cls = type(model)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    names = [name for name in model_names() if spec(name).target in (cls, target)]
+    if not names:
+        raise errors.UserError(
+            f"train of {cls.__name__}: expected a model's name, or an object of a registered "
+            f"class. Give vae_zoo.register('my_vae', {cls.__name__}) for a class of your own, so "
+            "that its run can be opened again; model.fit(images) trains any model."
+        )
+    return model.name if model.name in names else names[0]
+
+
 def latent_size(name, image_shape):
     """Returns how many latent dimensions a model should have for images of no known data set.
 
