@@ -93,6 +93,17 @@ def test_sides_that_cannot_be_halved_give_the_same_in_every_format(name, shape, 
             formats.assert_agree(formats.lite(key), formats.keras(key))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", ["full", "householder", "planar", "radial"])
+def test_every_posterior_gives_the_same_in_every_format(posterior, tiny, tmp_path):
+    formats = Formats(tiny("vae", posterior=posterior, flow_steps=2), tmp_path)
+    served = formats.served()
+    for key in formats.found:
+        formats.assert_agree(served[key], formats.keras(key))
+        if key not in signatures.SAVED_MODEL_ONLY:
+            formats.assert_agree(formats.lite(key), formats.keras(key))
+
+
 def test_no_result_depends_on_its_batch(formats):
     alone, row = formats.served(slice(5, 6)), slice(5, 6)
     for name in formats.found:

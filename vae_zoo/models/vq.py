@@ -55,7 +55,8 @@ class VQVAE(VAE):
         prior_depth: blocks of the prior.
         network: "resnet", the one network of this model.
         hidden: channels at each resolution; None is networks.DEFAULT_HIDDEN's of resnet.
-        **kwargs: of VAE, but for beta and free_bits: the rate trains the prior alone.
+        **kwargs: of VAE, but for beta, free_bits and capacity: the rate trains the prior
+            alone.
 
     Raises:
         UserError: for those, and for values out of range.
@@ -80,7 +81,7 @@ class VQVAE(VAE):
         network="resnet",
         **kwargs,
     ):
-        for name, only in {"beta": 1, "free_bits": 0}.items():
+        for name, only in {"beta": 1, "free_bits": 0, "capacity": None}.items():
             if kwargs.get(name, only) != only:
                 raise errors.UserError(
                     f"{name}={kwargs[name]!r}: expected {only}. The rate of {type(self).__name__} "

@@ -109,7 +109,8 @@ class FlowPrior(keras.layers.Layer):
     """
 
     analytic_kl = False
-    posteriors = ("normal", "iaf")  # names of those that it combines with
+    # Names of those that it combines with.
+    posteriors = ("normal", "full", "householder", "iaf", "planar", "radial")
 
     def __init__(self, latent_size, steps, **kwargs):
         super().__init__(**kwargs)
