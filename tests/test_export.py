@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from conftest import distinct_models
 
 import vae_zoo
 from export import agreement, flatbuffer, saved_model, signatures, tflite
 
-NAMES = vae_zoo.model_names()
 ROWS = 16
 ALL = slice(None)
 
@@ -56,7 +56,7 @@ class Formats:
         assert agreement.agrees(differences, agreement.tolerance(self.model)), differences
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=distinct_models())
 def formats(request, tiny, tmp_path_factory):
     return Formats(tiny(request.param), tmp_path_factory.mktemp(request.param))
 

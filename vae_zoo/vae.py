@@ -49,7 +49,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
             `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal", "full", "householder", "iaf", "planar" or "radial"; see
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
             vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
             takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
             diagonal normal or a bijection of it.
@@ -88,7 +88,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
         "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "full", "householder", "iaf", "planar", "radial"),
+        "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it

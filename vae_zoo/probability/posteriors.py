@@ -1,4 +1,4 @@
-"""Posteriors q(z | x) as parts of a model: normal, full, householder, and flows.
+"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, and flows.
 
 full and householder are normals with correlations, see probability.correlated; planar and radial
 are flows, see probability.planar; iaf, the inverse autoregressive flow, is
@@ -21,6 +21,7 @@ from vae_zoo.probability import correlated, distributions, planar
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
+_FIXED_SCALE = 0.1
 _HIDDEN = (320,)  # of a MADE
 _CONTEXT = 64  # numbers of h(x)
 _GATE_BIAS = 2.0  # the flow starts close to the identity
@@ -45,6 +46,26 @@ class NormalPosterior:
     def distribution(self, encoded):
         """Returns q(z | x), batch [B], of the encoder's [B, parameters]."""
         return distributions.diagonal_normal(encoded)
+
+
+class FixedNormal:
+    """A normal of one deviation, 0.1, for every image: an encoder that gives a point, or nearly.
+
+    A point itself has no density, and its ELBO would be no bound.
+
+    Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", section 3.1.
+    """
+
+    analytic_kl = True
+
+    def __init__(self, latent_size, flow_steps=None):
+        del flow_steps
+        self.parameters = latent_size
+
+    def distribution(self, encoded):
+        """Returns q(z | x), batch [B], of the encoder's [B, parameters]."""
+        mean = tf.cast(encoded, tf.float32)
+        return tfd.Independent(tfd.Normal(mean, tf.fill(tf.shape(mean), _FIXED_SCALE)), 1)
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -207,6 +228,7 @@ def _masks(size, hidden, reverse):
 
 POSTERIORS = {
     "normal": NormalPosterior,
+    "fixed": FixedNormal,
     "full": correlated.FullNormal,
     "householder": correlated.HouseholderNormal,
     "iaf": InverseAutoregressiveFlow,

@@ -32,7 +32,7 @@ class Prior:
     """
 
     analytic_kl = False
-    posteriors = ("normal", "full", "householder", "iaf", "planar", "radial")
+    posteriors = ("normal", "fixed", "full", "householder", "iaf", "planar", "radial")
 
     def distribution(self, posterior, label=None):
         """Returns p(z), event shape [D]: batch shape [], or [B] where it depends on the label.
