@@ -139,6 +139,15 @@ MODELS = {
         789_316,
         ("conv", "hierarchy"),
     ),
+    "vdvae": ModelSpec(
+        "vae_zoo.models.vdvae:VDVAE",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "A very deep residual top-down path with a stochastic layer in each block",
+        "Child 2021",
+        309_268,
+        ("conv", "hierarchy", "deep"),
+    ),
     "iwae": ModelSpec(
         "vae_zoo.models.iwae:IWAE",
         {"network": "mlp", "latent_size": 40, "num_samples": 5},
