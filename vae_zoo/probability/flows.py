@@ -109,8 +109,7 @@ class FlowPrior(keras.layers.Layer):
     """
 
     analytic_kl = False
-    # Names of those that it combines with.
-    posteriors = ("normal", "full", "householder", "iaf", "planar", "radial")
+    posteriors = tuple(posteriors.POSTERIORS)  # names of those that it combines with: all
 
     def __init__(self, latent_size, steps, **kwargs):
         super().__init__(**kwargs)
