@@ -1,8 +1,9 @@
-"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional.
+"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, running.
 
     vamp:         p(z) = 1/K sum_k q(z | u_k),  pseudo-inputs u_k learned
     mixture:      p(z) = sum_k w_k N(z; m_k, s_k),  all learned
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
+    running:      p(z) = N(z; m, C),  which follows the codes; see probability.running
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
 structured output representation using deep conditional generative models", eq. 4.
@@ -16,6 +17,7 @@ import tensorflow_probability as tfp
 
 from vae_zoo import errors
 from vae_zoo.probability import distributions, noise
+from vae_zoo.probability.running import RunningNormal
 
 tfd = tfp.distributions
 
@@ -182,6 +184,7 @@ PRIORS = {
     "vamp": VampPrior,
     "mixture": NormalMixture,
     "conditional": ConditionalNormal,
+    "running": RunningNormal,
 }
 
 
@@ -204,6 +207,7 @@ def build(name, latent_size, components, image_shape, num_classes):
         "vamp": (components, image_shape),
         "mixture": (components, latent_size),
         "conditional": (num_classes, latent_size),
+        "running": (latent_size,),
     }
     prior = PRIORS[name](*arguments[name])
     if isinstance(prior, keras.layers.Layer):
