@@ -86,6 +86,15 @@ def command(tmp_path_factory):
     return run
 
 
+def run_here(command, flag_values, *given):
+    """Runs a command in this process: no new one has to start, nor TensorFlow in it."""
+    from vae_zoo import cli
+
+    for flag in flag_values:
+        flag_values[flag].unparse()
+    cli.run(command, flag_values, ["command", *map(str, given)])
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
     """Where the data sets that ship are prepared, once for all tests."""
@@ -179,13 +188,10 @@ def exported(command, trained, tmp_path_factory):
 @pytest.fixture
 def one_line(capsys):
     """A function that runs a command in this process; returns its one line, the exit code 2."""
-    from vae_zoo import cli
 
     def run(command, flag_values, given):
-        for flag in flag_values:
-            flag_values[flag].unparse()
         with pytest.raises(SystemExit) as stop:
-            cli.run(command, flag_values, ["command", *given])
+            run_here(command, flag_values, *given)
         line = capsys.readouterr().err.strip().splitlines()[-1]
         assert stop.value.code == 2 and line.startswith("error: "), (given, line)
         return line

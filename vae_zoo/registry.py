@@ -139,6 +139,15 @@ MODELS = {
         789_316,
         ("conv", "hierarchy"),
     ),
+    "vdvae": ModelSpec(
+        "vae_zoo.models.vdvae:VDVAE",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "A very deep residual top-down path with a stochastic layer in each block",
+        "Child 2021",
+        309_268,
+        ("conv", "hierarchy", "deep"),
+    ),
     "iwae": ModelSpec(
         "vae_zoo.models.iwae:IWAE",
         {"network": "mlp", "latent_size": 40, "num_samples": 5},
@@ -318,6 +327,24 @@ def model_class(name):
         return target
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def name_of(model):
+    """Returns the name that a model object's class is registered by.
+
+    Raises:
+        UserError: for what is no model, or of a class that nobody registered.
+    """
+    cls = type(model)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    names = [name for name in model_names() if spec(name).target in (cls, target)]
+    if not names:
+        raise errors.UserError(
+            f"train of {cls.__name__}: expected a model's name, or an object of a registered "
+            f"class. Give vae_zoo.register('my_vae', {cls.__name__}) for a class of your own, so "
+            "that its run can be opened again; model.fit(images) trains any model."
+        )
+    return model.name if model.name in names else names[0]
 
 
 def latent_size(name, image_shape):

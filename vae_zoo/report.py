@@ -31,7 +31,7 @@ def report():
     others = [_place(reference) for reference in FLAGS.compare]
 
     from vae_zoo import progress, runs
-    from vae_zoo.runs import examination, page
+    from vae_zoo.runs import examination, page, sections
 
     reports = {str(FLAGS.run or FLAGS.preset): runs.read_report(directory)}
     reports |= {name: runs.read_report(other) for name, other in others}
@@ -43,7 +43,7 @@ def report():
     )
     bar.close()
     rows = runs.read_rows(directory / runs.METRICS)
-    parts = examination.sections(found, reports, rows)
+    parts = sections.sections(found, reports, rows)
     page.write(output, f"{config['model']} on {splits.name}", parts)
     numbers = output.with_suffix(".json")
     if numbers.name == runs.REPORT and numbers.parent == directory:

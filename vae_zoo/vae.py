@@ -44,15 +44,16 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp" or "mixture"; see vae_zoo.probability.priors. Or an object with
-            `distribution(posterior, label)`, which makes p(z), and `draw(seed, temperature)`, which
-            makes z [N, D] for rows of seed; of a keras.layers.Layer the weights are saved.
+        prior: "standard", "vamp", "mixture", "maf" or "realnvp"; see vae_zoo.probability.priors. Or
+            an object with `distribution(posterior, label)`, which makes p(z), and
+            `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
+            keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
         posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
             vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
             takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
             diagonal normal or a bijection of it.
-        flow_steps: steps of iaf, planar and radial; reflections of householder.
+        flow_steps: steps of iaf, planar, radial, maf and realnvp; reflections of householder.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
@@ -86,7 +87,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
-        "prior": ("standard", "vamp", "mixture"),
+        "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
         "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
@@ -149,7 +150,8 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
             self.prior_part, self.posterior_part = prior, posterior  # objects, or names
             if isinstance(prior, str):
                 self.prior_part = priors.build(
-                    prior, self.latent_size, components, self.image_shape, self.num_classes
+                    *(prior, self.latent_size, components),
+                    *(self.image_shape, self.num_classes, flow_steps),
                 )
             if isinstance(posterior, str):
                 self.posterior_part = posteriors.build(

@@ -159,35 +159,49 @@ class MADE(keras.layers.Layer):
 
     Args:
         size: D.
-        context: C.
+        context: C; 0 is none.
         hidden: widths.
         reverse: whether the order of the elements is turned round.
+        last_initializer: of the last kernel.
 
     Source: Germain et al. (2015), eqs. 12 and 13; with units that see the context alone.
     """
 
-    def __init__(self, size, context, hidden=_HIDDEN, reverse=False, **kwargs):
+    def __init__(
+        self,
+        size,
+        context,
+        hidden=_HIDDEN,
+        reverse=False,
+        last_initializer="glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.size, self.context = size, context
         self.hidden, self.reverse = tuple(hidden), reverse
+        self.last_initializer = last_initializer
         self.masks = _masks(size, self.hidden, reverse)
 
     def build(self, input_shape=None):
+        initializers = ["glorot_uniform"] * len(self.hidden) + [self.last_initializer]
         self.kernels = [
-            self.add_weight(shape=mask.shape, name=f"kernel_{i}")
-            for i, mask in enumerate(self.masks)
+            self.add_weight(shape=mask.shape, initializer=initializer, name=f"kernel_{i}")
+            for i, (mask, initializer) in enumerate(zip(self.masks, initializers, strict=True))
         ]
         self.biases = [
             self.add_weight(shape=mask.shape[1:], initializer="zeros", name=f"bias_{i}")
             for i, mask in enumerate(self.masks)
         ]
-        self.context_kernel = self.add_weight(
-            shape=(self.context, self.hidden[0]), name="context_kernel"
-        )
+        if self.context:
+            self.context_kernel = self.add_weight(
+                shape=(self.context, self.hidden[0]), name="context_kernel"
+            )
 
-    def call(self, z, context):
+    def call(self, z, context=None):
         layers = list(zip(self.masks, self.kernels, self.biases, strict=True))
-        x = self._masked(z, *layers[0]) + keras.ops.matmul(context, self.context_kernel)
+        x = self._masked(z, *layers[0])
+        if self.context:
+            x += keras.ops.matmul(context, self.context_kernel)
         for layer in layers[1:]:
             x = self._masked(keras.ops.relu(x), *layer)
         return x
@@ -196,7 +210,7 @@ class MADE(keras.layers.Layer):
         return keras.ops.matmul(x, kernel * keras.ops.cast(mask, self.compute_dtype)) + bias
 
     def get_config(self):
-        names = ("size", "context", "hidden", "reverse")
+        names = ("size", "context", "hidden", "reverse", "last_initializer")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
