@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
+from vae_zoo.probability.correlated import covariance
 from vae_zoo.vae import VAE
 
 _DIAGONAL = {"I": 10.0, "II": 1.0}  # b / a, where the user gives none; as in the paper
@@ -65,16 +66,3 @@ class DIPVAE(VAE):
         diagonal = tf.reduce_sum(tf.linalg.diag_part(squared))
         off_diagonal = tf.reduce_sum(squared) - diagonal
         return self.diagonal_weight * diagonal + self.off_diagonal_weight * off_diagonal
-
-
-def covariance(mean, scale=None):
-    """Returns the covariance of the mixture of diagonal normals, [D, D].
-
-    Args:
-        mean: [B, D].
-        scale: standard deviations [B, D]; None: those of points.
-    """
-    deviation = mean - tf.reduce_mean(mean, axis=0)
-    count = tf.cast(tf.shape(mean)[0], mean.dtype)
-    between = tf.matmul(deviation, deviation, transpose_a=True) / count
-    return between if scale is None else between + tf.linalg.diag(tf.reduce_mean(scale**2, axis=0))

@@ -37,6 +37,27 @@ def _kl_to_diagonal(posterior, prior, name=None):
     return tfd.kl_divergence(posterior, diagonal, name=name)
 
 
+@tfd.RegisterKL(tfd.Independent, CorrelatedNormal)
+def _kl_of_diagonal(posterior, prior, name=None):
+    """Returns KL(q || p) in nats, [B], q being a diagonal normal."""
+    normal = posterior.distribution
+    diagonal = tfd.MultivariateNormalDiag(normal.loc, normal.scale)
+    return tfd.kl_divergence(diagonal, prior, name=name)
+
+
+def covariance(mean, scale=None):
+    """Returns the covariance of the mixture of diagonal normals, [D, D].
+
+    Args:
+        mean: [B, D].
+        scale: standard deviations [B, D]; None: those of points.
+    """
+    deviation = mean - tf.reduce_mean(mean, axis=0)
+    count = tf.cast(tf.shape(mean)[0], mean.dtype)
+    between = tf.matmul(deviation, deviation, transpose_a=True) / count
+    return between if scale is None else between + tf.linalg.diag(tf.reduce_mean(scale**2, axis=0))
+
+
 class FullNormal:
     """A normal of any covariance, of D (D - 1) / 2 numbers more than a diagonal one.
 
