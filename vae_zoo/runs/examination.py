@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_zoo import memory
-from vae_zoo.metrics import codes, coverage, latent_space, sample_quality, total_correlation
+from vae_zoo.metrics import (
+    codes,
+    coverage,
+    disentanglement,
+    latent_space,
+    sample_quality,
+    total_correlation,
+)
 from vae_zoo.probability import noise
 from vae_zoo.runs import plots
 
@@ -73,6 +80,8 @@ def examine(model, splits, *, num_images, num, seed=0, progress=None):
         figures["aggregate_posterior"] = {"mean": mean.tolist(), "deviation": deviation.tolist()}
         if statistics.rate_per_dimension is not None and model.prior_name == "standard":
             figures["rate_split"] = total_correlation.rate_split(found.mean, found.deviation, seed)
+        if splits.factors("train") is not None:
+            figures["disentanglement"] = disentangled(model, splits, seed)
     changes = None
     if model.decodes_z:
         changes = latent_space.path_changes(model, seed=seed)
@@ -105,6 +114,22 @@ def _against_data(splits, images, samples):
         "real": coverage.fidelity_and_diversity(training[:count], images[:count]),
         "memorisation": coverage.memorisation(samples, training, images),
     }
+
+
+def disentangled(model, splits, seed=0):
+    """Returns the scores of metrics.disentanglement, of training images.
+
+    Args:
+        model: a VAE of normal posteriors.
+        splits: data whose factors are known.
+        seed: of the scores.
+    """
+    count = disentanglement.IMAGES
+    mean, deviation = codes.posteriors(
+        model, splits.images("train", count), splits.labels("train", count)
+    )
+    found = disentanglement.scores(mean, deviation, splits.factors("train", count), seed)
+    return {"factors": list(splits.factor_names or []), "num_images": len(mean), **found}
 
 
 def _distances(splits, samples, seed):

@@ -5,6 +5,18 @@ import numpy as np
 from vae_zoo.metrics import codes
 from vae_zoo.runs import page
 
+_SCORES = (
+    ("beta_vae", "BetaVAE: accuracy, from what images with one factor in common share"),
+    ("factor_vae", "FactorVAE: accuracy, from the dimension that varies least"),
+    ("mig", "MIG of posterior means: mutual information gap"),
+    ("mig_samples", "MIG of posterior samples"),
+    ("sap", "SAP: gap of the accuracy of linear classifiers"),
+    ("dci_disentanglement", "DCI disentanglement: a dimension tells one factor"),
+    ("dci_completeness", "DCI completeness: a factor is told by one dimension"),
+    ("dci_informativeness", "DCI informativeness: accuracy of a forest"),
+    ("modularity", "modularity: a dimension tells of one factor alone"),
+    ("irs", "IRS: a dimension stays where other factors change (noise: about 0.3)"),
+)
 _COLLAPSED = 0.01  # nats of a dimension that holds nothing
 
 
@@ -129,7 +141,23 @@ def _codes(found):
             f"{100 * probe['accuracy']:.0f}% of {probe['num_images']} images (the largest class "
             f"alone: {100 * probe['chance']:.0f}%)."
         )
+    yield from _disentanglement(found.figures.get("disentanglement"))
     yield from _named(found, "traversals")
+
+
+def _disentanglement(figures):
+    if figures is None:
+        return
+    yield page.heading("Disentanglement")
+    if "reason" in figures:
+        yield page.paragraph(f"No score: {figures['reason']}.", "note")
+        return
+    yield page.paragraph(
+        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), of "
+        f"the codes of {figures['num_images']:,} training images. All scores are at most 1, the "
+        "best. They agree on clear cases alone, and change with the seed of the training."
+    )
+    yield page.table([["score", ""], *([words, f"{figures[key]:.3f}"] for key, words in _SCORES)])
 
 
 def _continuity(found):
