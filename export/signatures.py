@@ -34,6 +34,7 @@ UNSUPPORTED = {
         "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
         "reconstruct has what stands for them, the base's mean carried through the flow"
     },
+    "WithoutDensity": {"elbo": "the fitted prior draws latents and gives no density of them"},
     "VQVAE": {
         "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "
         "sample draws them from the learned prior and gives them as z",
