@@ -63,7 +63,7 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
 def _normal(model, batch):
     """Returns (mean, deviation) of the posterior, [B, D]; of a flow, those of its base."""
     posterior = model.posterior(batch["image"], batch.get("label"))
-    while hasattr(posterior, "bijector"):
+    while not distributions.has_mean(posterior):
         posterior = posterior.distribution
     centre = np.asarray(distributions.centre(posterior), np.float64)
     deviation = np.asarray(posterior.stddev(), np.float64)

@@ -24,7 +24,10 @@ class CVAE(VAE):
     """
 
     needs_labels = True
-    combines = {"prior": ("standard", "conditional", "mixture"), "posterior": ("normal", "iaf")}
+    combines = {
+        **VAE.combines,
+        "prior": ("standard", "conditional", "mixture", "maf", "realnvp"),
+    }
 
     def build_networks(self):
         height, width, channels = self.image_shape
