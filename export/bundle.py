@@ -127,6 +127,7 @@ def _header(model, name, label_names):
     return {
         "name": name,
         "model": type(model).__name__,
+        "prior": model.prior_name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": runs.versions(),
         "image_shape": list(model.image_shape),

@@ -270,6 +270,18 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         computed_once = getattr(self.prior_part, "computed_once", None)
         return computed_once(self.posterior, constant) if computed_once else nullcontext()
 
+    def replace_prior(self, part, name):
+        """Takes another prior in the place of the model's own, such as a fitted one.
+
+        The model is then for evaluation, draws and export: saved, it does not load again.
+
+        Args:
+            part: an object with `distribution`, as of `priors.Prior`; and `draw`, see the class.
+            name: what it is called.
+        """
+        self.prior_part, self.prior_name, self.analytic_kl = part, name, False
+        self._arguments["prior"] = part
+
     def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
         """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
 

@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 import tempfile
+import zipfile
 
 from vae_zoo import errors
 
@@ -153,6 +154,15 @@ def _finite(value):
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def is_whole(path):
+    """Returns whether a zip file, such as model.keras, agrees with all of its checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # noqa: BLE001 - a damaged file raises anything
+        return False
 
 
 def plain(value):
