@@ -141,8 +141,10 @@ def disentangled(model, splits, seed=0):
     mean, deviation = codes.posteriors(
         model, splits.images("train", count), splits.labels("train", count)
     )
-    found = disentanglement.scores(mean, deviation, splits.factors("train", count), seed)
-    return {"factors": list(splits.factor_names or []), "num_images": len(mean), **found}
+    factors = splits.factors("train", count)
+    names = list(splits.factor_names or map(str, range(1, factors.shape[1] + 1)))
+    found = disentanglement.scores(mean, deviation, factors, seed)
+    return {"factors": names, "num_images": len(mean), **found}
 
 
 def _geometry(model, seed):

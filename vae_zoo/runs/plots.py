@@ -202,6 +202,23 @@ def nll_curves(path, histories):
     _save(figure, path)
 
 
+def rate_distortion(path, points):
+    """Draws distortion against rate, a mark for each run, a line through the means of settings.
+
+    Args:
+        path: the PNG file.
+        points: {setting: float [seeds, 2] of rate and distortion, in nats}.
+    """
+    figure, (axis,) = _panels(1, size=(6.0, 4.0))
+    means = sorted(of.mean(0).tolist() for of in points.values())
+    axis.plot(*zip(*means, strict=True), color="0.6", linewidth=1, zorder=1)
+    for setting, of in points.items():
+        axis.scatter(*of.T, s=18, label=setting)
+    axis.set(xlabel="rate (nats)", ylabel="distortion (nats)")
+    axis.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
 def rates_by_layer(path, histories):
     """Draws the rate of each layer of one or more models, top layer first.
 

@@ -155,9 +155,9 @@ def _disentanglement(figures):
         yield page.paragraph(f"No score: {figures['reason']}.", "note")
         return
     yield page.paragraph(
-        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), of "
-        f"the codes of {figures['num_images']:,} training images. All scores are at most 1, the "
-        "best. They agree on clear cases alone, and change with the seed of the training."
+        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), "
+        f"from the codes of {figures['num_images']:,} training images. All scores are at most 1, "
+        "the best. They agree on clear cases alone, and change with the seed of the training."
     )
     yield page.table([["score", ""], *([words, f"{figures[key]:.3f}"] for key, words in _SCORES)])
 
