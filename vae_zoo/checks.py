@@ -75,7 +75,7 @@ def parts(model_class, **names):
 
 
 def labels(label, count, model_class):
-    """Raises a UserError for labels that are not one class for each image, where that can be seen.
+    """Raises a UserError for labels that are not one class for each image, if they can be read.
 
     Args:
         label: what came: anything like an array, or a tensor of a graph, or None.

@@ -333,7 +333,7 @@ def name_of(model):
     """Returns the name that a model object's class is registered by.
 
     Raises:
-        UserError: for what is no model, or of a class that nobody registered.
+        UserError: for something that is not a model, or a model whose class is not registered.
     """
     cls = type(model)
     target = f"{cls.__module__}:{cls.__qualname__}"
