@@ -11,7 +11,7 @@ from vae_zoo.networks import common
 
 
 def gelu(x):
-    """Returns x sigmoid(1.702 x), of operations of every runtime (Hendrycks and Gimpel, 2016)."""
+    """Returns x sigmoid(1.702 x), of what every runtime has (Hendrycks and Gimpel, 2016)."""
     return x * keras.ops.sigmoid(1.702 * x)
 
 
