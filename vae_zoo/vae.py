@@ -209,8 +209,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     def infer(self, encoded, label, num_samples, seed):
         """Returns the list of Latents, top first; a hierarchy overrides this."""
         posterior = self.posterior_of(encoded)
-        batch = tf.nest.flatten(encoded)[0].shape[0] or tf.shape(tf.nest.flatten(encoded)[0])[0]
-        normals = noise.standard_normal(seed, num_samples, batch, [self.latent_size])
+        normals = noise.standard_normal(seed, num_samples, batch_size(encoded), [self.latent_size])
         z = distributions.reparameterize(posterior, normals)  # [K, B, D]
         return [Latent(posterior, self.prior(label), z)]
 
@@ -330,6 +329,12 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
                 f"{latent.posterior.name} and a prior {latent.prior.name}. Set "
                 "`analytic_kl = False` in the class, for the rate of samples."
             ) from None
+
+
+def batch_size(encoded):
+    """Returns B of a nest of tensors [B, ...], a number where it is known."""
+    first = tf.nest.flatten(encoded)[0]
+    return first.shape[0] or tf.shape(first)[0]
 
 
 def _name_of(part):
