@@ -1,6 +1,6 @@
 """python -m benchmarks report: RESULTS.md and its plots, from the files under results/ alone.
 
-README's table of models is written too, from the registry.
+README's table of models is written too, from the registry and zoo.json.
 """
 
 import pathlib
@@ -8,7 +8,7 @@ import pathlib
 from absl import flags
 
 from benchmarks import device_report, scaling_report, sections
-from benchmarks.markdown import interval, nll, not_measured, provenance, table
+from benchmarks.markdown import given_label, interval, nll, not_measured, provenance, table
 from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
@@ -40,16 +40,36 @@ _MODELS = {
     "what it is": "{idea}",
     "source": "{source}",
     "parameters": "{parameters:,}",
-    "tags": lambda row: ", ".join(row["tags"]),
+    "NLL": "{nll}",
 }
 
 
 def with_models(text):
-    """Returns README's text with the table of the registry's models between its two markers."""
+    """Returns README's text with the table of models, and their NLLs, between its two markers."""
     before, start, rest = text.partition("<!-- models -->\n")
     _, end, after = rest.partition("<!-- /models -->")
-    rows = [{"name": name, **registry.spec(name)._asdict()} for name in registry.model_names()]
+    measured = _nll_of_models()
+    rows = [
+        {"name": name, **registry.spec(name)._asdict(), "nll": measured.get(name, "not measured")}
+        for name in registry.model_names()
+    ]
     return before + start + table(_MODELS, rows) + end + after
+
+
+def _nll_of_models():
+    """Returns {model: its NLL on binary digits, linked to its samples}, of the zoo's file."""
+    from benchmarks import harness
+
+    found = {}
+    for row in harness.read(harness.RESULTS / "zoo.json")["figures"]:
+        if row["binarization"] == "none":  # grey values: other nats
+            continue
+        kind = " (bound)" if row["is_bound"] else ""
+        if given_label(row["model"]):
+            kind = " (given the label)"
+        picture = f"benchmarks/results/zoo/{row['model']}-{row['dataset']}.png"
+        found[row["model"]] = f"[{row['nll']:.1f}]({picture}){kind}"
+    return found
 
 
 _QUALITY = {

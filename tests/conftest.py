@@ -27,6 +27,23 @@ def batch():
     return {"image": image, "label": np.arange(8, dtype=np.int32) % 10}
 
 
+def distinct_models():
+    """Returns the names of all models, for parametrize; slow where an earlier one is made alike.
+
+    Those have its class, network, prior and posterior, and differ by numbers alone.
+    """
+    from vae_zoo import registry
+
+    seen, names = set(), []
+    for name in registry.model_names():
+        spec = registry.spec(name)
+        parts = (spec.arguments.get(part) for part in ("network", "prior", "posterior"))
+        made = (spec.target, *parts)
+        names.append(pytest.param(name, marks=pytest.mark.slow) if made in seen else name)
+        seen.add(made)
+    return names
+
+
 def build(name, **arguments):
     """Returns a registered model of 28 x 28 images, with the arguments that data would decide."""
     from vae_zoo import registry

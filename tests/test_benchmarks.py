@@ -252,7 +252,7 @@ _SMOKE = [
     ("zoo", (), ("--models=vq_vae", "--minutes=0.01", "--num_images=8", "--num_samples=2")),
     ("quality", (), ("--models=vae", "--dataset=digits", "--minutes=0.05", "--num_images=8")),
     ("quality", ("torch", "pythae"), ("--models=pythae", "--dataset=digits", "--minutes=0.05")),
-    ("peers", ("torch", "pythae"), ("--models=conv_vae,pythae_default",)),
+    ("peers", ("torch", "pythae"), ("--models=conv_vae,pythae_default,colour_32",)),
     ("likelihood", ("torch", "pythae"), ()),
     ("latency", ("torch",), ()),
     ("scaling", (), ()),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -47,8 +48,45 @@ def test_what_no_run_can_be_made_of_is_refused(tiny):
         vae_zoo.train("conv_vea")
     with pytest.raises(vae_zoo.UserError, match="epochz"):
         vae_zoo.train("vae", epochz=3)
-    with pytest.raises(vae_zoo.UserError, match="expected a model's name"):
-        vae_zoo.train(tiny("vae"))
+    with pytest.raises(vae_zoo.UserError, match="train of dict: expected a model's name"):
+        vae_zoo.train({"a": 1})
+    with pytest.raises(vae_zoo.UserError, match="the object has its own"):
+        vae_zoo.train(tiny("vae"), arguments={"latent_size": 3})
+    with pytest.raises(vae_zoo.UserError, match="seed=...: the object has its own"):
+        vae_zoo.train(tiny("vae"), seed=3)
+
+
+class Unregistered(vae_zoo.VAE):
+    """A user's class, of which no command knows."""
+
+
+def test_a_model_object_is_trained_into_a_run(tmp_path, data_dir):
+    shape = (28, 28, 1)
+    encoder = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(8)])
+    model = vae_zoo.create_model(
+        "vae", image_shape=shape, latent_size=3, hidden=(16,), encoder=encoder, seed=5
+    )
+    given = ("digits", tmp_path / "run")
+    settings = {"epochs": 1, "data_dir": data_dir, **SMALL}
+    before = model.get_weights()
+    run = vae_zoo.train(model, *given, **settings)
+    opened = vae_zoo.load_run(run)
+    trained = model.get_weights()
+    assert any((a != b).any() for a, b in zip(before, trained))
+    for ours, theirs in zip(trained, opened.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+    model.set_weights(before)
+    vae_zoo.train(model, *given, **settings)  # done already: the object gets the run's weights
+    np.testing.assert_array_equal(model.get_weights()[0], trained[0])
+    with pytest.raises(vae_zoo.UserError, match="holds a run with other settings"):
+        other = vae_zoo.create_model("vae", image_shape=shape, latent_size=4, hidden=(16,))
+        vae_zoo.train(other, *given, **settings)
+    with pytest.raises(vae_zoo.UserError, match=r"takes images \(8, 8, 1\)"):
+        vae_zoo.train(
+            vae_zoo.create_model("vae", image_shape=(8, 8, 1), tiny=True), data_dir=data_dir
+        )
+    with pytest.raises(vae_zoo.UserError, match="vae_zoo.register"):
+        vae_zoo.train(Unregistered(shape, latent_size=3, hidden=(4,)), data_dir=data_dir)
 
 
 def test_the_module_of_the_command_is_still_there():

@@ -74,8 +74,17 @@ def parts(model_class, **names):
         )
 
 
+def no_latent_size(model_class, given):
+    """Raises a UserError for a latent_size given to a model whose latents follow from its maps."""
+    if "latent_size" in given:
+        raise errors.UserError(
+            f"latent_size={given['latent_size']!r}: the latents of {model_class.__name__} are "
+            "a map. Expected latent_channels, the latent dimensions at each place."
+        )
+
+
 def labels(label, count, model_class):
-    """Raises a UserError for labels that are not one class for each image, where that can be seen.
+    """Raises a UserError for labels that are not one class for each image, if they can be read.
 
     Args:
         label: what came: anything like an array, or a tensor of a graph, or None.
@@ -117,6 +126,18 @@ def seed_rows(seed):
             "fit in int32, a row for each image; see vae_zoo.noise.rows."
         )
     return tf.cast(rows, tf.int32)
+
+
+def capacity(value, free_bits):
+    """Returns the nats that the rate is held at, or None; a UserError where free bits come too."""
+    if value is None:
+        return None
+    if free_bits:
+        raise errors.UserError(
+            f"free_bits={free_bits!r}: expected 0 with capacity={value!r}, which says by itself "
+            "what the rate may be."
+        )
+    return errors.at_least("capacity", value, 0)
 
 
 def num_classes(count, model_class):

@@ -85,6 +85,15 @@ MODELS = {
         537_304,
         ("conv", "disentanglement"),
     ),
+    "capacity_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 10, "beta": 100.0, "capacity": 25.0},
+        _TINY_CONV,
+        "The VAE whose rate is held at a capacity, which warm-up lets rise from 0",
+        "Burgess et al. 2018",
+        537_304,
+        ("conv", "disentanglement"),
+    ),
     "cvae": ModelSpec(
         "vae_zoo.models.cvae:CVAE",
         {"network": "conv", "latent_size": 8},
@@ -130,12 +139,39 @@ MODELS = {
         789_316,
         ("conv", "hierarchy"),
     ),
+    "vdvae": ModelSpec(
+        "vae_zoo.models.vdvae:VDVAE",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "A very deep residual top-down path with a stochastic layer in each block",
+        "Child 2021",
+        309_268,
+        ("conv", "hierarchy", "deep"),
+    ),
+    "nvae": ModelSpec(
+        "vae_zoo.models.nvae:NVAE",
+        {},
+        {"size": "tiny"},
+        "Groups of latents at several resolutions in residual cells, posteriors residual to priors",
+        "Vahdat and Kautz 2020",
+        544_325,
+        ("conv", "hierarchy", "deep", "map"),
+    ),
+    "biva": ModelSpec(
+        "vae_zoo.models.biva:BIVA",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "Two latents a level, one drawn on the way up and one on the way down, skip connections",
+        "Maaloe et al. 2019",
+        511_812,
+        ("conv", "hierarchy", "deep"),
+    ),
     "iwae": ModelSpec(
         "vae_zoo.models.iwae:IWAE",
         {"network": "mlp", "latent_size": 40, "num_samples": 5},
         {**_TINY_MLP, "num_samples": 3},
-        "The VAE trained on the importance weighted bound of K samples; or by dreg",
-        "Burda et al. 2016; Tucker et al. 2019",
+        "The VAE trained on the importance weighted bound of K samples, by six estimators",
+        "Burda et al. 2016; Tucker et al. 2019; Rainforth et al. 2018",
         1_346_864,
         ("mlp", "bound"),
     ),
@@ -157,6 +193,15 @@ MODELS = {
         537_304,
         ("conv", "disentanglement"),
     ),
+    "dip_vae": ModelSpec(
+        "vae_zoo.models.dip:DIPVAE",
+        {"network": "conv", "latent_size": 10},
+        _TINY_CONV,
+        "The VAE with a penalty on the covariance of its latents over the images",
+        "Kumar et al. 2018",
+        537_304,
+        ("conv", "disentanglement"),
+    ),
     "info_vae": ModelSpec(
         "vae_zoo.models.info:InfoVAE",
         {"network": "conv", "latent_size": 10},
@@ -165,6 +210,42 @@ MODELS = {
         "Zhao et al. 2019; Tolstikhin et al. 2018",
         537_304,
         ("conv", "mmd"),
+    ),
+    "wae_gan": ModelSpec(
+        "vae_zoo.models.wae_gan:WAEGAN",
+        {"network": "conv", "latent_size": 10, "posterior": "fixed"},
+        {**_TINY_CONV, "discriminator_hidden": (16, 16)},
+        "The Wasserstein autoencoder: a discriminator holds the latents of all images to the prior",
+        "Tolstikhin et al. 2018",
+        534_734,
+        ("conv", "adversarial"),
+    ),
+    "aae": ModelSpec(
+        "vae_zoo.models.wae_gan:WAEGAN",
+        {"network": "conv", "latent_size": 10, "adversarial_weight": 1.0},
+        {**_TINY_CONV, "discriminator_hidden": (16, 16)},
+        "The adversarial autoencoder: wae_gan with the posterior's own noise",
+        "Makhzani et al. 2016",
+        537_304,
+        ("conv", "adversarial"),
+    ),
+    "rae": ModelSpec(
+        "vae_zoo.models.rae:RAE",
+        {"network": "conv", "latent_size": 16},
+        _TINY_CONV,
+        "The regularised autoencoder: a nearly deterministic encoder, a smooth decoder",
+        "Ghosh et al. 2020",
+        537_812,
+        ("conv", "deterministic"),
+    ),
+    "gumbel_vae": ModelSpec(
+        "vae_zoo.models.gumbel:GumbelVAE",
+        {"network": "conv"},
+        {"variables": 2, "categories": 3, "hidden": (4, 4)},
+        "The VAE of categorical latents, by the Gumbel-softmax",
+        "Jang et al. 2017; Maddison et al. 2017",
+        632_204,
+        ("conv", "discrete"),
     ),
     "vq_vae": ModelSpec(
         "vae_zoo.models.vq:VQVAE",
@@ -264,6 +345,24 @@ def model_class(name):
         return target
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def name_of(model):
+    """Returns the name that a model object's class is registered by.
+
+    Raises:
+        UserError: for something that is not a model, or a model whose class is not registered.
+    """
+    cls = type(model)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    names = [name for name in model_names() if spec(name).target in (cls, target)]
+    if not names:
+        raise errors.UserError(
+            f"train of {cls.__name__}: expected a model's name, or an object of a registered "
+            f"class. Give vae_zoo.register('my_vae', {cls.__name__}) for a class of your own, so "
+            "that its run can be opened again; model.fit(images) trains any model."
+        )
+    return model.name if model.name in names else names[0]
 
 
 def latent_size(name, image_shape):

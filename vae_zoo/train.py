@@ -10,14 +10,18 @@ import shlex
 import sys
 import types
 
-from vae_zoo import cli, datasets, errors, limits, recipes, registry, train_flags, train_request
+from vae_zoo import cli, datasets, errors, recipes, registry, train_flags, train_request
 from vae_zoo.train_flags import FLAGS
 
 _LARGE = 50_000_000  # weights
 
 
-def train(given=None):
+def train(given=None, own=None):
     """Trains a model on a data set and writes its run: checkpoints, model, figures, pictures.
+
+    Args:
+        given: the command line; None is that of this process.
+        own: a model object to train, of the name --model; None makes one as the flags say.
 
     Example: python -m vae_zoo.train --model=conv_vae
     """
@@ -29,7 +33,7 @@ def train(given=None):
     recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     train_flags.check_numbers()
-    if _is_done_already(given):
+    if own is None and _is_done_already(given):
         return
     strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
     dataset = train_request.dataset_settings()
@@ -44,16 +48,16 @@ def train(given=None):
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
     chief = training.is_chief(strategy)
-    arguments = train_request.model_arguments(spec, splits, wished)
-    limits.check(FLAGS.model, arguments, wished)
-    settings = train_request.training_settings(recipe, splits, arguments, directory)
-    arguments = train_request.with_fitting_warmup(arguments, settings, splits)
+    build = train_request.own_model if own else train_request.model_of_flags
+    create = build(own or spec, splits, wished)
+    settings = train_request.training_settings(recipe, splits, directory, create)
     with strategy.scope():
-        model = registry.create_model(FLAGS.model, **arguments)
+        model = own or create(**train_request.fitting_warmup(create, settings, splits))
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
+    command = _call_of(directory, own) if own else "python -m vae_zoo.train " + shlex.join(given)
     config = runs.describe(
-        FLAGS.model, model.get_config(), dataset, settings._asdict(), _command(given), splits
+        FLAGS.model, model.get_config(), dataset, settings._asdict(), command, splits
     )
     if not chief:
         if FLAGS.init_from:
@@ -113,10 +117,12 @@ def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **set
     model, figures and pictures; vae_zoo.load_run opens it, and the same call goes on with it.
 
     Args:
-        model: the name of a registered model.
+        model: the name of a registered model, which is made for the data; or a model object of a
+            registered class, which is trained from the weights that it has, and has the run's
+            weights in the end.
         dataset: a name or a path; see vae_zoo.load_dataset.
         output_dir: the run's folder; None is runs/<model>-<dataset>.
-        arguments: constructor arguments of the model, such as {"latent_size": 2}.
+        arguments: constructor arguments of a model that is made, such as {"latent_size": 2}.
         **settings: the command's other flags, such as epochs=5, minutes=2, overwrite=True.
 
     Returns:
@@ -129,23 +135,27 @@ def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **set
         run = vae_zoo.train("conv_vae", "digits", minutes=2)
         images = vae_zoo.load_run(run).generate(seed=0)
     """
-    if not isinstance(model, str):
-        raise errors.UserError(
-            f"train of {type(model).__name__}: expected a model's name, for a run that can be "
-            "opened again. model.fit(images) trains an object; vae_zoo.register names a class."
-        )
+    own = None if isinstance(model, str) else model
+    name = registry.name_of(own) if own else model
     dataset = os.fspath(dataset)
-    output_dir = output_dir or f"runs/{model}-{_plain_name(dataset)}"
-    given = {"model": model, "dataset": dataset, "output_dir": output_dir, **settings}
+    output_dir = output_dir or f"runs/{name}-{_plain_name(dataset)}"
+    given = {"model": name, "dataset": dataset, "output_dir": output_dir, **settings}
+    if own:
+        train_request.refuse_for_own(name, arguments, settings)
+        given |= {"seed": own.seed, "precision": own.dtype_policy.name}
     argv = [_flag(name, value) for name, value in given.items() if value is not None]
     argv += [f"--set={name}={value!r}" for name, value in (arguments or {}).items()]
     for name in FLAGS:
         FLAGS[name].unparse()
     try:
         cli.parse(FLAGS, ["train", *argv])
-        train(argv)
+        train(argv, own)
     finally:
         FLAGS.unparse_flags()
+    if own:
+        from vae_zoo import runs
+
+        own.set_weights(runs.load_run(output_dir).get_weights())
     return pathlib.Path(output_dir)
 
 
@@ -229,6 +239,11 @@ def _say_if_large(model):
         )
 
 
+def _call_of(directory, own):
+    name = registry.name_of(own)
+    return f"vae_zoo.train(<the {name}>, {FLAGS.dataset!r}, {str(directory)!r}, ...) in Python"
+
+
 def _strategy():
     from vae_zoo import training
 
@@ -250,10 +265,6 @@ def _callbacks(settings, splits, directory):
 
 def _plain_name(name):
     return pathlib.Path(name).stem.replace("/", "-") if "." in name else name.replace("/", "-")
-
-
-def _command(given):
-    return "python -m vae_zoo.train " + shlex.join(given)
 
 
 def main():

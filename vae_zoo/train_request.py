@@ -1,8 +1,13 @@
-"""What the flags of the training command ask for: data, settings, the model's arguments."""
+"""What the flags of the training command ask for: data, settings, the model."""
 
-from vae_zoo import datasets, errors, registry
+import functools
+
+import numpy as np
+
+from vae_zoo import datasets, errors, limits, registry
 from vae_zoo.train_flags import FLAGS
 
+_GO_TOGETHER = 0.5  # correlation of two colours of a pixel, over training images less their mean
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 
 
@@ -16,8 +21,72 @@ def dataset_settings():
     return {"name": FLAGS.dataset, **given, **settings}
 
 
-def training_settings(recipe, splits, arguments, directory):
-    """Returns the Settings; says the splits how long an epoch is, where steps are asked for."""
+def model_of_flags(spec, splits, wished):
+    """Returns a function that makes the model; arguments given to it go over those of the flags.
+
+    Args:
+        spec: the registry's ModelSpec.
+        splits: datasets.Splits.
+        wished: constructor arguments of the recipe and of --set.
+
+    Raises:
+        UserError: for arguments that do not fit the data, or this machine.
+    """
+    arguments = _model_arguments(spec, splits, wished)
+    limits.check(FLAGS.model, arguments, wished)
+    return functools.partial(registry.create_model, FLAGS.model, **arguments)
+
+
+def own_model(model, splits, wished):
+    """Returns a function that makes a copy of a model object, after a look at whether it fits.
+
+    Args:
+        model: a VAE.
+        splits: datasets.Splits.
+        wished: as for model_of_flags; the object has its arguments already.
+
+    Raises:
+        UserError: for a model of other images, classes or pixels than the data has.
+    """
+    del wished
+    if model.image_shape != tuple(splits.image_shape):
+        raise errors.UserError(
+            f"the model takes images {model.image_shape}, and {splits.name} has images "
+            f"{tuple(splits.image_shape)}. Expected image_shape={tuple(splits.image_shape)}, or "
+            "the setting image_size."
+        )
+    if model.needs_labels:
+        _num_classes(splits, {"num_classes": model.num_classes})
+    if isinstance(model.get_config().get("likelihood", "bernoulli"), str):
+        _check_likelihood(splits, model.likelihood_name)
+    return functools.partial(type(model).from_config, model.get_config())
+
+
+def refuse_for_own(name, arguments, settings):
+    """Raises a UserError for what a model object says by itself, given to vae_zoo.train again."""
+    if arguments:
+        raise errors.UserError(
+            f"train of a {name} with arguments={arguments}: the object has its own. Expected a "
+            "name with arguments, or an object without."
+        )
+    for setting in {"model", "seed", "precision", "set"} & settings.keys():
+        raise errors.UserError(f"train of a {name} with {setting}=...: the object has its own.")
+    if settings.get("strategy", "one") != "one":
+        raise errors.UserError(
+            f"train of a {name} with strategy={settings['strategy']}: expected a model's name, so "
+            "that each device makes its variables."
+        )
+
+
+def training_settings(recipe, splits, directory, create):
+    """Returns the Settings; says the splits how long an epoch is, where steps are asked for.
+
+    Args:
+        recipe: what is not given by a flag.
+        splits: datasets.Splits.
+        directory: of the run.
+        create: a function that makes the model, to measure its speed.
+    """
     from vae_zoo import training
 
     chosen = {}
@@ -28,14 +97,14 @@ def training_settings(recipe, splits, arguments, directory):
     if FLAGS.epochs:
         return settings._replace(steps=None)
     if FLAGS.minutes:
-        settings = settings._replace(steps=_fitting_steps(settings, splits, arguments, directory))
+        settings = settings._replace(steps=_fitting_steps(settings, splits, directory, create))
     if settings.steps is None:
         return settings
     epochs, splits.steps_per_epoch = training.plan(settings.steps, splits.steps_per_pass)
     return settings._replace(epochs=epochs)
 
 
-def _fitting_steps(settings, splits, arguments, directory):
+def _fitting_steps(settings, splits, directory, create):
     """Returns the steps of --minutes: those that the run was begun with, or measured now."""
     from vae_zoo import runs, training
 
@@ -48,24 +117,26 @@ def _fitting_steps(settings, splits, arguments, directory):
             f"--minutes={FLAGS.minutes:g} with --strategy={FLAGS.strategy}: the speed is measured "
             "on one device. Expected --steps or --epochs."
         )
-    return training.steps_in(
-        FLAGS.minutes,
-        lambda: registry.create_model(FLAGS.model, **arguments),
-        splits,
-        settings,
-    )
+    return training.steps_in(FLAGS.minutes, create, splits, settings)
 
 
-def with_fitting_warmup(arguments, settings, splits):
-    """Returns the arguments, a recipe's warm-up of the rate at most a fifth of a short training."""
+def fitting_warmup(create, settings, splits):
+    """Returns arguments: a recipe's warm-up of the rate, at most a fifth of a short training.
+
+    Args:
+        create: of model_of_flags.
+        settings: the Settings.
+        splits: datasets.Splits.
+    """
+    arguments = create.keywords
     named = {text.partition("=")[0] for text in FLAGS["set"].value}
     if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
-        return arguments
+        return {}
     steps = settings.epochs * splits.steps_per_epoch
-    return {**arguments, "warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
+    return {"warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
 
 
-def model_arguments(spec, splits, wished):
+def _model_arguments(spec, splits, wished):
     """Returns the constructor arguments that the data and the flags decide."""
     cls = registry.model_class(FLAGS.model)
     given = {
@@ -88,7 +159,28 @@ def model_arguments(spec, splits, wished):
             raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
     arguments = {**given, **wished}
     _check_likelihood(splits, arguments["likelihood"])
+    if _takes_linear_channels(cls, splits, arguments):
+        arguments = {"channels": "linear", **arguments}
     return arguments
+
+
+def _takes_linear_channels(cls, splits, arguments):
+    """Returns whether green is to be modelled given red, and blue given both, if nobody says.
+
+    So the colours of photographs are, which rise and fall together. Where they do not, the slopes
+    only have to be learned to be nothing.
+    """
+    if arguments["likelihood"] != "discretized_logistic" or splits.image_shape[-1] != 3:
+        return False
+    if "linear" not in cls.combines.get("channels", ("linear",)):
+        return False
+    from vae_zoo.training import start
+
+    images = start.evenly_spaced(splits)
+    colours = (images - images.mean(0)).reshape(-1, 3)
+    with np.errstate(invalid="ignore"):  # of a colour that never changes: nan
+        correlations = np.corrcoef(colours, rowvar=False)[[0, 0, 1], [1, 2, 2]]
+    return bool(np.min(correlations) > _GO_TOGETHER)
 
 
 def _num_classes(splits, wished):

@@ -5,9 +5,10 @@
     normal                a density of dequantised grey values
     continuous_bernoulli  a density of grey values
 
-A part with a scale has weights of its own: the training images' mean, which the decoder's locations
-are relative to, and the log scale, which is calibrated: learned with all else. Rybkin, Daniilidis
-and Levine (2021), "Simple and effective VAE training with calibrated decoders".
+A part with a scale has two weights of its own: the mean of the training images, which is added to
+the decoder's locations, and the log scale. The log scale is calibrated: it is learned with all
+else. Rybkin, Daniilidis and Levine (2021), "Simple and effective VAE training with calibrated
+decoders".
 """
 
 import math
@@ -24,7 +25,7 @@ tfd = tfp.distributions
 
 SCALES = ("shared", "channel", "pixel")
 _START = math.log(0.35)  # of the log scale, where no images say: 45 of the 256 levels
-_SPEED = 10.0  # an optimizer's step moves the log scale by so many learning rates
+SPEED = 10.0  # an optimizer's step moves the log scale by so many learning rates
 _LEAST_DEVIATION = 1.0 / 255.0
 _PIXEL_STREAM = 2**30  # noise stream of drawn pixels: no layer or step of a sampler reaches it
 
@@ -71,8 +72,8 @@ class ScaledPixels(keras.layers.Layer):
     Attributes:
         outputs: numbers that it takes from the decoder for each pixel.
         pixel_mean: what is added to the decoder's locations, [H, W, C]; 0 is mid-grey, -1 black.
-        log_scale: of the scale, [] or [C], over _SPEED. Adam moves every weight at about the same
-            rate; so this one is moved faster than the decoder's.
+        log_scale: the log of the scale, divided by SPEED, [] or [C]. Adam moves all weights at
+            about the same rate; the division lets the scale move faster than the decoder's.
     """
 
     deviation_of_scale = 1.0  # the standard deviation at a scale of 1
@@ -100,7 +101,7 @@ class ScaledPixels(keras.layers.Layer):
     def build(self, input_shape=None):
         self.pixel_mean = self._add("pixel_mean", self.image_shape, 0.0, trainable=False)
         shape = self.image_shape[-1:] if self.scale == "channel" else ()
-        self.log_scale = self._add("log_scale", shape, _START / _SPEED)
+        self.log_scale = self._add("log_scale", shape, _START / SPEED)
 
     def _add(self, name, shape, value, **kwargs):
         initial = keras.initializers.Constant(value)
@@ -109,7 +110,7 @@ class ScaledPixels(keras.layers.Layer):
     @property
     def is_started(self):
         """Whether the weights are no longer those of the constructor."""
-        moved = np.abs(self.log_scale.numpy() - _START / _SPEED) > 1e-6
+        moved = np.abs(self.log_scale.numpy() - _START / SPEED) > 1e-6
         return bool(np.any(self.pixel_mean.numpy()) or np.any(moved))
 
     def start_at(self, images):
@@ -122,7 +123,7 @@ class ScaledPixels(keras.layers.Layer):
         axes = (0, 1) if self.scale == "channel" else (0, 1, 2)
         deviation = np.maximum(np.sqrt(images.var(axis=0).mean(axes)), _LEAST_DEVIATION)
         self.pixel_mean.assign(2.0 * images.mean(axis=0) - 1.0)
-        self.log_scale.assign(np.log(2.0 * deviation / self.deviation_of_scale) / _SPEED)
+        self.log_scale.assign(np.log(2.0 * deviation / self.deviation_of_scale) / SPEED)
 
     def distribution(self, parameters):
         """Returns p(x | z) over images in [0, 1], event shape [H, W, C].
@@ -136,7 +137,7 @@ class ScaledPixels(keras.layers.Layer):
             mean = mean[..., tf.newaxis]
             log_scale = log_scale[..., tf.newaxis] if self.scale == "channel" else log_scale
         given["location"] += mean
-        given["log_scale"] = _SPEED * log_scale + given.get("log_scale", 0.0)
+        given["log_scale"] = SPEED * log_scale + given.get("log_scale", 0.0)
         return self.images(**given)
 
     def _split(self, parameters):
@@ -253,7 +254,7 @@ class Bernoulli(tfd.Bernoulli):
 
 @tf.custom_gradient
 def _negative_cross_entropy(logits, event):
-    """Returns TensorFlow's, with the gradient in closed form: a third of the passes over memory."""
+    """Returns minus TensorFlow's cross-entropy; its own gradient reads memory a third as often."""
 
     def gradient(upstream):
         return upstream * (event - tf.sigmoid(logits)), upstream * logits

@@ -1,4 +1,7 @@
-"""Posteriors q(z | x) as parts of a model: normal, and iaf, the inverse autoregressive flow.
+"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, and flows.
+
+full and householder are normals with correlations, see probability.correlated; planar and radial
+are flows, see probability.planar; iaf, the inverse autoregressive flow, is
 
     z_0 = m(x) + s(x) e,   z_t = g_t z_{t-1} + (1 - g_t) m_t,   [m_t, g_t] = MADE_t(z_{t-1}, h(x))
     log q(z_T | x) = log N(e; 0, 1) - sum log s(x) - sum_t sum log g_t
@@ -14,10 +17,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import distributions
+from vae_zoo.probability import correlated, distributions, planar
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
+_FIXED_SCALE = 0.1
 _HIDDEN = (320,)  # of a MADE
 _CONTEXT = 64  # numbers of h(x)
 _GATE_BIAS = 2.0  # the flow starts close to the identity
@@ -35,7 +39,8 @@ class NormalPosterior:
 
     analytic_kl = True
 
-    def __init__(self, latent_size):
+    def __init__(self, latent_size, flow_steps=None):
+        del flow_steps
         self.parameters = 2 * latent_size
 
     def distribution(self, encoded):
@@ -43,9 +48,29 @@ class NormalPosterior:
         return distributions.diagonal_normal(encoded)
 
 
+class FixedNormal:
+    """A normal of one deviation, 0.1, for every image: an encoder that gives a point, or nearly.
+
+    A point itself has no density, and its ELBO would be no bound.
+
+    Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", section 3.1.
+    """
+
+    analytic_kl = True
+
+    def __init__(self, latent_size, flow_steps=None):
+        del flow_steps
+        self.parameters = latent_size
+
+    def distribution(self, encoded):
+        """Returns q(z | x), batch [B], of the encoder's [B, parameters]."""
+        mean = tf.cast(encoded, tf.float32)
+        return tfd.Independent(tfd.Normal(mean, tf.fill(tf.shape(mean), _FIXED_SCALE)), 1)
+
+
 @keras.saving.register_keras_serializable("vae_zoo")
 class InverseAutoregressiveFlow(keras.layers.Layer):
-    """A diagonal normal carried through gated autoregressive steps, the order turned each time.
+    """A diagonal normal carried through gated autoregressive steps, in alternating order.
 
     Args:
         latent_size: D.
@@ -134,35 +159,49 @@ class MADE(keras.layers.Layer):
 
     Args:
         size: D.
-        context: C.
+        context: C; 0 is none.
         hidden: widths.
         reverse: whether the order of the elements is turned round.
+        last_initializer: of the last kernel.
 
     Source: Germain et al. (2015), eqs. 12 and 13; with units that see the context alone.
     """
 
-    def __init__(self, size, context, hidden=_HIDDEN, reverse=False, **kwargs):
+    def __init__(
+        self,
+        size,
+        context,
+        hidden=_HIDDEN,
+        reverse=False,
+        last_initializer="glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.size, self.context = size, context
         self.hidden, self.reverse = tuple(hidden), reverse
+        self.last_initializer = last_initializer
         self.masks = _masks(size, self.hidden, reverse)
 
     def build(self, input_shape=None):
+        initializers = ["glorot_uniform"] * len(self.hidden) + [self.last_initializer]
         self.kernels = [
-            self.add_weight(shape=mask.shape, name=f"kernel_{i}")
-            for i, mask in enumerate(self.masks)
+            self.add_weight(shape=mask.shape, initializer=initializer, name=f"kernel_{i}")
+            for i, (mask, initializer) in enumerate(zip(self.masks, initializers, strict=True))
         ]
         self.biases = [
             self.add_weight(shape=mask.shape[1:], initializer="zeros", name=f"bias_{i}")
             for i, mask in enumerate(self.masks)
         ]
-        self.context_kernel = self.add_weight(
-            shape=(self.context, self.hidden[0]), name="context_kernel"
-        )
+        if self.context:
+            self.context_kernel = self.add_weight(
+                shape=(self.context, self.hidden[0]), name="context_kernel"
+            )
 
-    def call(self, z, context):
+    def call(self, z, context=None):
         layers = list(zip(self.masks, self.kernels, self.biases, strict=True))
-        x = self._masked(z, *layers[0]) + keras.ops.matmul(context, self.context_kernel)
+        x = self._masked(z, *layers[0])
+        if self.context:
+            x += keras.ops.matmul(context, self.context_kernel)
         for layer in layers[1:]:
             x = self._masked(keras.ops.relu(x), *layer)
         return x
@@ -171,7 +210,7 @@ class MADE(keras.layers.Layer):
         return keras.ops.matmul(x, kernel * keras.ops.cast(mask, self.compute_dtype)) + bias
 
     def get_config(self):
-        names = ("size", "context", "hidden", "reverse")
+        names = ("size", "context", "hidden", "reverse", "last_initializer")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -187,7 +226,15 @@ def _masks(size, hidden, reverse):
     return [mask.astype(np.float32) for mask in masks]
 
 
-POSTERIORS = {"normal": NormalPosterior, "iaf": InverseAutoregressiveFlow}
+POSTERIORS = {
+    "normal": NormalPosterior,
+    "fixed": FixedNormal,
+    "full": correlated.FullNormal,
+    "householder": correlated.HouseholderNormal,
+    "iaf": InverseAutoregressiveFlow,
+    "planar": planar.PlanarFlow,
+    "radial": planar.RadialFlow,
+}
 
 
 def build(name, latent_size, flow_steps, dtype):
@@ -196,15 +243,16 @@ def build(name, latent_size, flow_steps, dtype):
     Args:
         name: of POSTERIORS.
         latent_size: D.
-        flow_steps: T, of a flow.
+        flow_steps: T, of a flow and of householder.
         dtype: dtype policy of its layers.
 
     Raises:
         UserError: for fewer than one step.
     """
     errors.at_least("flow_steps", flow_steps, 1, whole=True)
-    if name == "normal":
-        return NormalPosterior(latent_size)
-    posterior = POSTERIORS[name](latent_size, flow_steps, dtype=dtype)
+    part = POSTERIORS[name]
+    if not issubclass(part, keras.layers.Layer):
+        return part(latent_size, flow_steps)
+    posterior = part(latent_size, flow_steps, dtype=dtype)
     posterior.build(None)
     return posterior

@@ -1,8 +1,10 @@
-"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional.
+"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, running, and flows.
 
     vamp:         p(z) = 1/K sum_k q(z | u_k),  pseudo-inputs u_k learned
     mixture:      p(z) = sum_k w_k N(z; m_k, s_k),  all learned
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
+    running:      p(z) = N(z; m, C),  which follows the codes; see probability.running
+    maf, realnvp: N(0, 1) carried through invertible steps; see vae_zoo.probability.flows
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
 structured output representation using deep conditional generative models", eq. 4.
@@ -15,7 +17,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import distributions, noise
+from vae_zoo.probability import distributions, flows, noise, posteriors
+from vae_zoo.probability.running import RunningNormal
 
 tfd = tfp.distributions
 
@@ -31,7 +34,7 @@ class Prior:
     """
 
     analytic_kl = False
-    posteriors = ("normal", "iaf")
+    posteriors = tuple(posteriors.POSTERIORS)
 
     def distribution(self, posterior, label=None):
         """Returns p(z), event shape [D]: batch shape [], or [B] where it depends on the label.
@@ -44,7 +47,7 @@ class Prior:
 
     @contextlib.contextmanager
     def computed_once(self, posterior, constant=False):
-        """While it lasts, `distribution` computes nothing anew that depends on weights alone.
+        """Within it, `distribution` computes only once what depends on the weights alone.
 
         Args:
             posterior: as for `distribution`.
@@ -182,10 +185,13 @@ PRIORS = {
     "vamp": VampPrior,
     "mixture": NormalMixture,
     "conditional": ConditionalNormal,
+    "running": RunningNormal,
+    "maf": flows.MaskedAutoregressivePrior,
+    "realnvp": flows.RealNVPPrior,
 }
 
 
-def build(name, latent_size, components, image_shape, num_classes):
+def build(name, latent_size, components, image_shape, num_classes, flow_steps=4):
     """Returns a prior, built.
 
     Args:
@@ -194,16 +200,21 @@ def build(name, latent_size, components, image_shape, num_classes):
         components: K, of a mixture.
         image_shape: (H, W, C), of pseudo-inputs.
         num_classes: how many classes, of a conditional prior.
+        flow_steps: of a flow.
 
     Raises:
-        UserError: for fewer than one component.
+        UserError: for fewer than one component or step.
     """
     errors.at_least("components", components, 1, whole=True)
+    errors.at_least("flow_steps", flow_steps, 1, whole=True)
     arguments = {
         "standard": (latent_size,),
         "vamp": (components, image_shape),
         "mixture": (components, latent_size),
         "conditional": (num_classes, latent_size),
+        "running": (latent_size,),
+        "maf": (latent_size, flow_steps),
+        "realnvp": (latent_size, flow_steps),
     }
     prior = PRIORS[name](*arguments[name])
     if isinstance(prior, keras.layers.Layer):
@@ -215,22 +226,33 @@ def draw(prior, seed, latent_size, temperature=1.0):
     """Returns one z for each row of seed, portable: [N, D].
 
     Args:
-        prior: a diagonal normal, or a mixture of them.
+        prior: a diagonal normal, a mixture of them, or a bijection of one.
         seed: int32 [N, 2]; see noise.rows.
         latent_size: D.
         temperature: factor of the noise; a mixture draws its component as at 1.
     """
     normals = temperature * noise.normal(seed, [latent_size])
     if isinstance(prior, tfd.MixtureSameFamily):
-        prior = _component(prior, noise.uniform(seed, [1], _COMPONENT_STREAM))
+        prior = _component(prior, seed)
     return distributions.reparameterize(prior, normals)
 
 
-def _component(mixture, uniforms):
-    """Returns the diagonal normals, batch [N], that uniforms [N, 1] pick by cumulative weight."""
-    cumulative = tf.cumsum(mixture.mixture_distribution.probs_parameter())  # [K]
+def pick(weights, seed):
+    """Returns the component of a mixture for each row of seed, int32 [N], by cumulative weight.
+
+    Args:
+        weights: float32 [K], which sum to 1.
+        seed: int32 [N, 2].
+    """
+    uniforms = noise.uniform(seed, [1], _COMPONENT_STREAM)
+    cumulative = tf.cumsum(weights)  # [K]
     index = tf.reduce_sum(tf.cast(cumulative <= uniforms, tf.int32), axis=-1)
-    index = tf.minimum(index, cumulative.shape[0] - 1)  # the weights sum to almost 1
+    return tf.minimum(index, cumulative.shape[0] - 1)  # the weights sum to almost 1
+
+
+def _component(mixture, seed):
+    """Returns the diagonal normals, batch [N], of the components that are picked."""
+    index = pick(mixture.mixture_distribution.probs_parameter(), seed)
     normal = mixture.components_distribution.distribution
     picked = tfd.Normal(tf.gather(normal.loc, index), tf.gather(normal.scale, index))
     return tfd.Independent(picked, 1)
