@@ -66,11 +66,14 @@ RECIPES = {
     ),
     ("vq_vae", "binarized_mnist"): _CODES,
     ("vq_vae", "mnist"): _CODES,
+    ("fsq_vae", "binarized_mnist"): _CODES,
+    ("fsq_vae", "mnist"): _CODES,
     ("vdm", "binarized_mnist"): _DIFFUSION,
     ("vdm", "mnist"): _DIFFUSION,
     ("resnet_vae", "*"): _DEEPER,
     ("ladder_vae", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
     ("vq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
+    ("fsq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
     ("vdm", "*"): _DEEPER._replace(learning_rate=_DIFFUSION.learning_rate),
 }
 
