@@ -13,7 +13,10 @@ _STRINGS = {
 }
 _LISTS = {
     "formats": ("saved_model,tflite", "what to write: saved_model, tflite, stablehlo"),
-    "quantize": ("float16,int8", "TFLite files beside float32: float16, int8, full_int8; or none"),
+    "quantize": (
+        "float16,int8",
+        "TFLite files in addition to float32: float16, int8, full_int8; or none",
+    ),
     "tflite_signatures": (
         "decode,sample,encode,reconstruct",
         "what the TFLite files hold; decode,sample leaves the encoder's weights out",
@@ -24,6 +27,7 @@ for _name, (_default, _help) in _STRINGS.items():
 for _name, (_default, _help) in _LISTS.items():
     flags.DEFINE_list(_name, _default, _help, flag_values=FLAGS)
 cli.define_run(FLAGS)
+cli.define_prior(FLAGS)
 flags.DEFINE_integer("max_batch_size", 64, "largest batch of the server", flag_values=FLAGS)
 flags.DEFINE_bool("dynamic_batch", False, "a float TFLite file of any batch too", flag_values=FLAGS)
 flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_values=FLAGS)
@@ -31,7 +35,7 @@ flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_v
 
 def export_run():
     """Exports a trained run for TF Serving and for phones, into one directory."""
-    directory, _ = cli.run_directory(FLAGS)
+    directory, place = cli.run_directory(FLAGS)
     if not FLAGS.output_dir:
         raise errors.UserError(f"--output_dir is missing: expected {FLAGS['output_dir'].help}.")
 
@@ -49,7 +53,7 @@ def export_run():
     name = config["model"] if FLAGS.name is None else FLAGS.name
     kinds = bundle.kinds(FLAGS.formats, quantize, FLAGS.dynamic_batch)
     layout.check_output(FLAGS.output_dir, name, kinds)
-    model = runs.load_run(directory)
+    model = runs.load_run(directory, FLAGS.prior, place)
     manifest = bundle.export_model(
         model,
         FLAGS.output_dir,

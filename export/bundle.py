@@ -49,7 +49,7 @@ def export_model(
 ):
     """Writes an export directory, or a new version into one.
 
-    Everything is written beside its place and moved there at the end: a failed export leaves what
+    Everything is written next to its place and moved there at the end: a failed export leaves what
     was there as it was.
 
     Args:
@@ -127,6 +127,7 @@ def _header(model, name, label_names):
     return {
         "name": name,
         "model": type(model).__name__,
+        "prior": model.prior_name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": runs.versions(),
         "image_shape": list(model.image_shape),

@@ -13,7 +13,7 @@ from vae_zoo.probability import distributions, noise, priors
 FLOWS = ("maf", "realnvp")
 CLASSES = {registry.model_class(name): name for name in reversed(registry.MODELS)}
 MODELS = [
-    (name, prior)
+    pytest.param(name, prior, marks=[pytest.mark.slow] * (prior == "maf" and name != "vae"))
     for model_class, name in CLASSES.items()
     for prior in FLOWS
     if prior in vars(model_class).get("combines", {}).get("prior", ())
@@ -96,7 +96,7 @@ def test_every_model_that_names_a_flow_has_it_trained_and_saved(name, prior, tin
     np.testing.assert_array_equal(*terms)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", ["maf", pytest.param("realnvp", marks=pytest.mark.slow)])
 def test_every_format_draws_what_keras_draws(name, tiny, tmp_path):
     model = tiny("vae", prior=name, flow_steps=2)
     for number, weight in enumerate(model.prior_part.trainable_weights):

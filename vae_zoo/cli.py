@@ -101,6 +101,16 @@ def define_run(flag_values):
     )
 
 
+def define_prior(flag_values):
+    """Defines --prior, a fitted prior in the place of the model's own; see vae_zoo.fit_prior."""
+    flags.DEFINE_string(
+        "prior",
+        None,
+        "a fitted prior of the run, such as gmm; python -m vae_zoo.fit_prior fits one",
+        flag_values=flag_values,
+    )
+
+
 def run_directory(flag_values):
     """Returns (the folder of --run or --preset, the folder that output goes to by itself).
 

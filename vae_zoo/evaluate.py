@@ -6,6 +6,7 @@ from vae_zoo import cli, errors, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
+cli.define_prior(FLAGS)
 flags.DEFINE_integer("num_samples", 1000, "importance samples an image", flag_values=FLAGS)
 flags.DEFINE_string("num_images", "all", "test images, the first ones", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -14,7 +15,12 @@ flags.DEFINE_enum(
 flags.DEFINE_string("dataset", None, "another data set than the run's", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of the samples", flag_values=FLAGS)
-flags.DEFINE_string("output", None, "the file (default: RUN/evaluation.json)", flag_values=FLAGS)
+flags.DEFINE_string(
+    "output",
+    None,
+    "the file (default: RUN/evaluation.json, with --prior=gmm RUN/evaluation-gmm.json)",
+    flag_values=FLAGS,
+)
 
 
 def evaluate():
@@ -28,7 +34,8 @@ def evaluate():
         raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
     if not -(2**31) <= FLAGS.seed < 2**31:
         raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
-    output = place / "evaluation.json"
+    stem = f"evaluation-{FLAGS.prior}" if FLAGS.prior else "evaluation"
+    output = place / f"{stem}.json"
     if FLAGS.output:
         output = per_image.check_output(FLAGS.output, (".json",))
 
@@ -39,7 +46,9 @@ def evaluate():
     from vae_zoo.metrics import likelihood
     from vae_zoo.runs import report
 
-    model = runs.load_run(directory)
+    model = runs.load_run(directory, FLAGS.prior, place)
+    if FLAGS.prior:
+        model.prior()  # one without density says so
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
     images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
     if model.needs_labels and labels is None:
@@ -62,11 +71,12 @@ def evaluate():
         num_samples=FLAGS.num_samples,
         seed=FLAGS.seed,
         progress=bar,
-        resume_file=place / "evaluation.partial.npz",
+        resume_file=place / f"{stem}.partial.npz",
     )
     bar.close()
     figures = {
         "model": config["model"],
+        "prior": model.prior_name,
         "dataset": splits.name,
         "split": FLAGS.split,
         "binarization": splits.binarization,

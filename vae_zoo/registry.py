@@ -157,6 +157,24 @@ MODELS = {
         309_268,
         ("conv", "hierarchy", "deep"),
     ),
+    "nvae": ModelSpec(
+        "vae_zoo.models.nvae:NVAE",
+        {},
+        {"size": "tiny"},
+        "Groups of latents at several resolutions in residual cells, posteriors residual to priors",
+        "Vahdat and Kautz 2020",
+        544_325,
+        ("conv", "hierarchy", "deep", "map"),
+    ),
+    "biva": ModelSpec(
+        "vae_zoo.models.biva:BIVA",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "Two latents a level, one drawn on the way up and one on the way down, skip connections",
+        "Maaloe et al. 2019",
+        511_812,
+        ("conv", "hierarchy", "deep"),
+    ),
     "iwae": ModelSpec(
         "vae_zoo.models.iwae:IWAE",
         {"network": "mlp", "latent_size": 40, "num_samples": 5},
@@ -351,7 +369,7 @@ def name_of(model):
     """Returns the name that a model object's class is registered by.
 
     Raises:
-        UserError: for what is no model, or of a class that nobody registered.
+        UserError: for something that is not a model, or a model whose class is not registered.
     """
     cls = type(model)
     target = f"{cls.__module__}:{cls.__qualname__}"

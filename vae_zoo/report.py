@@ -8,11 +8,18 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
+cli.define_prior(FLAGS)
 flags.DEFINE_list("compare", [], "more runs or presets, side by side", flag_values=FLAGS)
 flags.DEFINE_integer("num_images", 1000, "test images, at most", flag_values=FLAGS)
 flags.DEFINE_integer("num", 500, "samples of the prior", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of samples and paths", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_string(
+    "ood",
+    None,
+    "another data set, a name or a path: what the model makes of images it does not know",
+    flag_values=FLAGS,
+)
 flags.DEFINE_string("output", None, "the page (default: RUN/report.html)", flag_values=FLAGS)
 
 
@@ -25,7 +32,8 @@ def report():
     for name, least in (("num_images", 2), ("num", 8)):
         errors.at_least(f"--{name}", FLAGS[name].value, least)
     directory, place = cli.run_directory(FLAGS)
-    output = pathlib.Path(FLAGS.output or place / "report.html")
+    name = f"report-{FLAGS.prior}.html" if FLAGS.prior else "report.html"
+    output = pathlib.Path(FLAGS.output or place / name)
     if output.suffix != ".html":
         raise errors.UserError(f"--output={output}: expected a name that ends with .html.")
     others = [_place(reference) for reference in FLAGS.compare]
@@ -35,21 +43,52 @@ def report():
 
     reports = {str(FLAGS.run or FLAGS.preset): runs.read_report(directory)}
     reports |= {name: runs.read_report(other) for name, other in others}
-    config, model = runs.read_config(directory), runs.load_run(directory)
+    config, model = runs.read_config(directory), runs.load_run(directory, FLAGS.prior, place)
+    if FLAGS.prior:
+        model.prior()  # one without density says so
     splits = runs.load_splits(directory, data_dir=FLAGS.data_dir)
+    other = _other_data(model, splits)
     bar = progress.Progress(1, "examining")
     found = examination.examine(
-        model, splits, num_images=FLAGS.num_images, num=FLAGS.num, seed=FLAGS.seed, progress=bar
+        model,
+        splits,
+        num_images=FLAGS.num_images,
+        num=FLAGS.num,
+        seed=FLAGS.seed,
+        other=other,
+        progress=bar,
     )
     bar.close()
     rows = runs.read_rows(directory / runs.METRICS)
     parts = sections.sections(found, reports, rows)
-    page.write(output, f"{config['model']} on {splits.name}", parts)
+    title = f"{config['model']} on {splits.name}"
+    page.write(output, f"{title}, prior {FLAGS.prior}" if FLAGS.prior else title, parts)
     numbers = output.with_suffix(".json")
     if numbers.name == runs.REPORT and numbers.parent == directory:
         numbers = numbers.with_name("report_page.json")  # the run's own report stays
-    runs.write_json(numbers, {"reports": reports, **found.figures})
+    runs.write_json(numbers, {"reports": reports, "prior": model.prior_name, **found.figures})
     print(f"written to {output} and {numbers}")
+
+
+def _other_data(model, splits):
+    """Returns the Splits of --ood, brought to the size, colours and policy of the run's data."""
+    from vae_zoo import datasets
+
+    if FLAGS.ood is None:
+        return None
+    if model.needs_labels:
+        raise errors.UserError(
+            f"--ood={FLAGS.ood}: {model.name} needs the class of each image, and images of another "
+            "data set are of none. Expected a run of a model without labels."
+        )
+    height, width, channels = splits.image_shape
+    settings = {"image_size": (height, width), "channels": channels, "data_dir": FLAGS.data_dir}
+    # Binary images pass for a threshold; for ink that is drawn, they are what they are.
+    policy = {"static": "threshold", "dynamic": None}.get(splits.binarization, splits.binarization)
+    other = datasets.load(FLAGS.ood, binarization=policy, **settings)
+    if splits.binarization == "dynamic" and other.binarization == "none":
+        other = datasets.load(FLAGS.ood, binarization="dynamic", **settings)
+    return other
 
 
 def _place(reference):

@@ -10,6 +10,7 @@ from vae_zoo import cli, errors, memory, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
+cli.define_prior(FLAGS)
 flags.DEFINE_integer("seed", 0, "row i of the seed is [seed, i]", flag_values=FLAGS)
 flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
 flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
@@ -59,7 +60,7 @@ def sample():
     _check_size(config["arguments"]["image_shape"])
     output = pathlib.Path(FLAGS.output or place / _file_name(mode))
     output = per_image.check_output(output, (f".{FLAGS.format}",), FLAGS.images)
-    model = runs.load_run(directory)
+    model = runs.load_run(directory, FLAGS.prior, place)
     _check_model(model, mode)
     draw = {"interpolate": _interpolate, "traverse": _traverse, "reconstruct": _reconstruct}
     arrays, picture = draw.get(mode, _prior_samples)(model)
@@ -77,7 +78,8 @@ def _file_name(mode):
     """Returns what the output is called by itself: what was drawn, of which seed and class."""
     label = "" if FLAGS.label is None else f"-label{FLAGS.label}"
     pixels = "-pixels" if FLAGS.draw == "pixels" else ""
-    return f"{mode}-seed{FLAGS.seed}{label}{pixels}.{FLAGS.format}"
+    prior = f"-{FLAGS.prior}" if FLAGS.prior else ""
+    return f"{mode}-seed{FLAGS.seed}{label}{pixels}{prior}.{FLAGS.format}"
 
 
 def _prior_samples(model):

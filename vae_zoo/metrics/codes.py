@@ -70,6 +70,24 @@ def _normal(model, batch):
     return centre.reshape(len(centre), -1), deviation.reshape(len(centre), -1)
 
 
+def posteriors(model, images, labels=None):
+    """Returns mean and deviation of images' posteriors, float [N, D] each, and nothing else.
+
+    Args:
+        model: a VAE that decodes z.
+        images: float [N, H, W, C] in [0, 1].
+        labels: int [N], for a conditional model.
+    """
+    labels = labels if model.needs_labels else None
+    size, parts = memory.images_at_once(model.image_shape, _BATCH), []
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        label = None if labels is None else labels[rows]
+        parts.append(_normal(model, {"image": images[rows], "label": label}))
+    mean, deviation = zip(*parts, strict=True)
+    return np.concatenate(mean), np.concatenate(deviation)
+
+
 def aggregate(codes):
     """Returns the mean and the deviation of the aggregate posterior in each dimension, [D] each.
 

@@ -4,8 +4,8 @@
     kernel distance    E k(x, x') + E k(y, y') - 2 E k(x, y), k(x, y) = (x . y / F + 1)^3
 
 Heusel et al. (2017), "GANs trained by a two time-scale update rule", eq. 6; Binkowski et al.
-(2018), "Demystifying MMD GANs", section 4. The first is biased upward where images are few: compare sets of
-one size alone. The second has no bias, and may be below 0 for sets of one distribution.
+(2018), "Demystifying MMD GANs", section 4. The first is biased upward where images are few: compare
+sets of one size alone. The second has no bias, and may be below 0 for sets of one distribution.
 """
 
 import numpy as np

@@ -11,7 +11,7 @@ from vae_zoo.networks import common
 
 
 def gelu(x):
-    """Returns x sigmoid(1.702 x): operations that every runtime has (Hendrycks and Gimpel, 2016)."""
+    """Returns x sigmoid(1.702 x), of what every runtime has (Hendrycks and Gimpel, 2016)."""
     return x * keras.ops.sigmoid(1.702 * x)
 
 
@@ -24,7 +24,9 @@ def convolution(channels, size=1, gain=1.0, dtype=None):
         gain: factor of the first weights; 0 starts at zero.
         dtype: dtype policy.
     """
-    start = keras.initializers.VarianceScaling(gain**2 / 3, "fan_in", "uniform") if gain else "zeros"
+    start = "zeros"
+    if gain:
+        start = keras.initializers.VarianceScaling(gain**2 / 3, "fan_in", "uniform")
     return layers.Conv2D(channels, size, padding="same", kernel_initializer=start, dtype=dtype)
 
 

@@ -21,6 +21,7 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 
 _HIDDEN = (128, 128)  # of a step's network
 _BOUND = 3.0  # of a step's log-scale: the inverse stays exact in float32
+_LEAST_SCALE = 1e-3  # of latents that hardly vary
 _FAR = 1e6  # what a draw of maf has not yet computed must not overflow
 
 
@@ -130,6 +131,11 @@ class FlowPrior(keras.layers.Layer):
         shape = (self.latent_size,)
         self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
         self.log_scale = self.add_weight(shape=shape, initializer="zeros", name="log_scale")
+
+    def start_at(self, z):
+        """Takes mean and deviation of latents [N, D] as shift and scale."""
+        self.shift.assign(tf.reduce_mean(z, axis=0))
+        self.log_scale.assign(tf.math.log(tf.math.reduce_std(z, axis=0) + _LEAST_SCALE))
 
     def distribution(self, posterior, label=None):
         del posterior, label

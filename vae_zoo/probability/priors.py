@@ -49,7 +49,7 @@ class Prior:
 
     @contextlib.contextmanager
     def computed_once(self, posterior, constant=False):
-        """While it lasts, `distribution` computes nothing anew that depends on weights alone.
+        """Within it, `distribution` computes only once what depends on the weights alone.
 
         Args:
             posterior: as for `distribution`.
@@ -237,15 +237,26 @@ def draw(prior, seed, latent_size, temperature=1.0):
     """
     normals = temperature * noise.normal(seed, [latent_size])
     if isinstance(prior, tfd.MixtureSameFamily):
-        prior = _component(prior, noise.uniform(seed, [1], _COMPONENT_STREAM))
+        prior = _component(prior, seed)
     return distributions.reparameterize(prior, normals)
 
 
-def _component(mixture, uniforms):
-    """Returns the diagonal normals, batch [N], that uniforms [N, 1] pick by cumulative weight."""
-    cumulative = tf.cumsum(mixture.mixture_distribution.probs_parameter())  # [K]
+def pick(weights, seed):
+    """Returns the component of a mixture for each row of seed, int32 [N], by cumulative weight.
+
+    Args:
+        weights: float32 [K], which sum to 1.
+        seed: int32 [N, 2].
+    """
+    uniforms = noise.uniform(seed, [1], _COMPONENT_STREAM)
+    cumulative = tf.cumsum(weights)  # [K]
     index = tf.reduce_sum(tf.cast(cumulative <= uniforms, tf.int32), axis=-1)
-    index = tf.minimum(index, cumulative.shape[0] - 1)  # the weights sum to almost 1
+    return tf.minimum(index, cumulative.shape[0] - 1)  # the weights sum to almost 1
+
+
+def _component(mixture, seed):
+    """Returns the diagonal normals, batch [N], of the components that are picked."""
+    index = pick(mixture.mixture_distribution.probs_parameter(), seed)
     normal = mixture.components_distribution.distribution
     picked = tfd.Normal(tf.gather(normal.loc, index), tf.gather(normal.scale, index))
     return tfd.Independent(picked, 1)

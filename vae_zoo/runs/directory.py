@@ -12,7 +12,7 @@ import shutil
 import zipfile
 
 from vae_zoo import errors
-from vae_zoo.runs import locks, schema
+from vae_zoo.runs import fitted_priors, locks, schema
 from vae_zoo.runs.files import atomic, plain, write_json
 from vae_zoo.runs.provenance import git_commit, versions
 
@@ -57,20 +57,25 @@ def read_config(directory):
     return config
 
 
-def load_run(directory):
+def load_run(directory, prior=None, place=None):
     """Returns the trained model of a run.
 
     Args:
         directory: the --output_dir of a training.
+        prior: the name of a fitted prior that takes the place of the model's own; see fit_prior.
+        place: the directory where that prior lies; None is the run.
 
     Raises:
-        UserError: where there is no run, no finished model, or a corrupt one.
+        UserError: where there is no run, no finished model, or a corrupt one; likewise the prior.
     """
+    config = read_config(directory)
+    if prior is not None:
+        fitted_priors.check(pathlib.Path(place or directory), prior)
+
     import keras
 
     from vae_zoo import registry
 
-    config = read_config(directory)
     wanted = registry.model_class(config["model"])  # registers the class
     path = pathlib.Path(directory) / MODEL
     if not path.exists():
@@ -97,6 +102,8 @@ def load_run(directory):
             "Expected the file of this run: restore it, or train again with --overwrite."
         )
     schema.check_arguments(pathlib.Path(directory) / CONFIG, config["arguments"], model)
+    if prior is not None:
+        fitted_priors.use(model, place or directory, prior, path)
     return model
 
 
@@ -178,7 +185,7 @@ def open_run(directory, config, *, overwrite=False, resume=False):
         )
     there = read_config(directory) if is_run else None
     if is_run and overwrite:
-        for name in _WRITTEN:
+        for name in (*fitted_priors.files_in(directory), *_WRITTEN):
             _delete(directory / name)
         is_run = False
     if resume and not is_run:

@@ -1,4 +1,4 @@
-"""A training that is done: what tells it, and what the command says when it is given again.
+"""A finished training: how it is known, and what the command says when it is given again.
 
 No TensorFlow: the answer comes at once.
 """
@@ -6,10 +6,10 @@ No TensorFlow: the answer comes at once.
 import logging
 import pathlib
 import shlex
-import zipfile
 
 from vae_zoo import errors
 from vae_zoo.runs.directory import CONFIG, MODEL, REPORT, read_config, read_report
+from vae_zoo.runs.files import is_whole
 
 # Flags that say nothing of what is trained.
 _ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
@@ -55,15 +55,6 @@ def report_of_command(directory, arguments, max_minutes=None):
     if _telling(there) != _telling(arguments):
         return None
     return report_of(directory, max_minutes)
-
-
-def is_whole(path):
-    """Returns whether a zip file, such as model.keras, agrees with all of its checksums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # noqa: BLE001 - a damaged file raises anything
-        return False
 
 
 def text(directory, report):

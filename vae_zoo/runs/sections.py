@@ -5,6 +5,18 @@ import numpy as np
 from vae_zoo.metrics import codes
 from vae_zoo.runs import page
 
+_SCORES = (
+    ("beta_vae", "BetaVAE: accuracy, from what images with one factor in common share"),
+    ("factor_vae", "FactorVAE: accuracy, from the dimension that varies least"),
+    ("mig", "MIG of posterior means: mutual information gap"),
+    ("mig_samples", "MIG of posterior samples"),
+    ("sap", "SAP: gap of the accuracy of linear classifiers"),
+    ("dci_disentanglement", "DCI disentanglement: a dimension tells one factor"),
+    ("dci_completeness", "DCI completeness: a factor is told by one dimension"),
+    ("dci_informativeness", "DCI informativeness: accuracy of a forest"),
+    ("modularity", "modularity: a dimension tells of one factor alone"),
+    ("irs", "IRS: a dimension stays where other factors change (noise: about 0.3)"),
+)
 _COLLAPSED = 0.01  # nats of a dimension that holds nothing
 
 
@@ -25,7 +37,9 @@ def sections(found, reports, rows):
     yield from _nats(found)
     yield from _codes(found)
     yield from _continuity(found)
+    yield from _geometry(found)
     yield from _completeness(found)
+    yield from _other(found)
     yield from _training(rows)
 
 
@@ -129,7 +143,23 @@ def _codes(found):
             f"{100 * probe['accuracy']:.0f}% of {probe['num_images']} images (the largest class "
             f"alone: {100 * probe['chance']:.0f}%)."
         )
+    yield from _disentanglement(found.figures.get("disentanglement"))
     yield from _named(found, "traversals")
+
+
+def _disentanglement(figures):
+    if figures is None:
+        return
+    yield page.heading("Disentanglement")
+    if "reason" in figures:
+        yield page.paragraph(f"No score: {figures['reason']}.", "note")
+        return
+    yield page.paragraph(
+        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), "
+        f"from the codes of {figures['num_images']:,} training images. All scores are at most 1, "
+        "the best. They agree on clear cases alone, and change with the seed of the training."
+    )
+    yield page.table([["score", ""], *([words, f"{figures[key]:.3f}"] for key, words in _SCORES)])
 
 
 def _continuity(found):
@@ -143,6 +173,55 @@ def _continuity(found):
     )
     yield page.histogram({"change": found.changes[0].ravel()}, "Change for a step in z", "change")
     yield from _named(found, "smoothest", "roughest")
+
+
+def _geometry(found):
+    figures = found.figures.get("geometry")
+    if figures is None:
+        return
+    lengths = figures["lengths"]
+    yield page.paragraph(
+        "How far the image moves on the way from one prior draw to another, on paths of three "
+        "kinds: straight; spherical, which keeps the distance from 0; geodesic, the path whose "
+        "images move least, found from the straight one by its energy. Where the geodesic is much "
+        "shorter, the straight path goes through images that lie out of the way."
+    )
+    table = [["path", *(f"pair {i + 1}" for i in range(len(lengths["straight"])))]]
+    table += [[name, *(f"{length:.2f}" for length in of)] for name, of in lengths.items()]
+    yield page.table(table)
+    yield from _named(found, "paths")
+    if "singular_values" not in figures:
+        return
+    most = figures["largest_singular_value"]
+    yield page.bars(
+        figures["singular_values"],
+        "How far the image moves for a small step in z, by direction, largest first: singular "
+        "values of the decoder's Jacobian, medians over prior draws. The largest is the local "
+        f"Lipschitz constant: {most['median']:.2f}, for 1 of 20 draws above {most['p95']:.2f}.",
+        "direction",
+        "change",
+    )
+
+
+def _other(found):
+    figures = found.figures.get("other")
+    if figures is None:
+        return
+    yield page.heading("Images of another data set")
+    auroc = figures["auroc"]
+    yield page.paragraph(
+        f"What the model makes of {figures['num_images']:,} images of {figures['dataset']}, which "
+        "it was not trained on. The AUROC is how often such an image scores above one of the "
+        f"data: {auroc['negative_elbo']:.3f} by the negative ELBO, {auroc['rate']:.3f} by the "
+        f"rate, {auroc['distortion']:.3f} by the distortion; 0.5 is chance. Below 0.5, the model "
+        "finds them likelier than its own data, as it may where they are simpler (Nalisnick et "
+        "al., 2019)."
+    )
+    yield page.histogram(
+        {"own data": -found.codes.elbo, "other": -found.other.elbo},
+        f"Negative ELBO of test images: the run's own data, and {figures['dataset']}",
+        "nats",
+    )
 
 
 def _completeness(found):
@@ -209,7 +288,7 @@ def _training(rows):
 
 
 def _column(rows, key):
-    """Returns (epoch, number) of a column of metrics.csv; what is no number is left out."""
+    """Returns (epoch, number) of a column of metrics.csv, without entries that are not numbers."""
     pairs = ((row["epoch"], row.get(key)) for row in rows)
     return [pair for pair in pairs if isinstance(pair[1], (int, float))]
 
