@@ -82,6 +82,8 @@ RECIPES = {
     ("biva", "mnist"): Recipe(epochs=40, skip_norm=1000, **_DEEP),
     ("vq_vae", "binarized_mnist"): _CODES,
     ("vq_vae", "mnist"): _CODES,
+    ("fsq_vae", "binarized_mnist"): _CODES,
+    ("fsq_vae", "mnist"): _CODES,
     ("vdm", "binarized_mnist"): _DIFFUSION,
     ("vdm", "mnist"): _DIFFUSION,
     ("resnet_vae", "*"): _DEEPER,
@@ -90,6 +92,7 @@ RECIPES = {
     ("nvae", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
     ("biva", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
     ("vq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
+    ("fsq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
     ("vdm", "*"): _DEEPER._replace(learning_rate=_DIFFUSION.learning_rate),
 }
 

@@ -121,6 +121,15 @@ MODELS = {
         777_028,
         ("conv", "flow"),
     ),
+    "vmf_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 10, "posterior": "vmf", "prior": "sphere"},
+        _TINY_CONV,
+        "The VAE whose latents lie on a sphere, and whose prior is uniform there",
+        "Davidson et al. 2018",
+        534_991,
+        ("conv", "sphere"),
+    ),
     "hvae": ModelSpec(
         "vae_zoo.models.hvae:HVAE",
         {"network": "mlp", "hidden": (200, 200), "latent_size": 50},
@@ -261,6 +270,15 @@ MODELS = {
         "Codes of a learned codebook, with an autoregressive prior trained jointly",
         "van den Oord et al. 2017",
         297_248,
+        ("resnet", "discrete", "autoregressive", "bound"),
+    ),
+    "fsq_vae": ModelSpec(
+        "vae_zoo.models.vq:VQVAE",
+        {"quantizer": "fsq", "levels": (8, 6, 5), "blocks": 2},
+        {"levels": (3, 2), "hidden": (8, 8), "blocks": 1, "prior_width": 8, "prior_depth": 1},
+        "Codes of a few levels in each dimension, nothing to look up; vq_vae's prior",
+        "Mentzer et al. 2024; Yu et al. 2024 (quantizer=lfq)",
+        295_043,
         ("resnet", "discrete", "autoregressive", "bound"),
     ),
     "vdm": ModelSpec(

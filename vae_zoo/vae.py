@@ -45,12 +45,12 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp", "mixture", "maf" or "realnvp"; see vae_zoo.probability.priors. Or
-            an object with `distribution(posterior, label)`, which makes p(z), and
-            `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
+        prior: "standard", "vamp", "mixture", "maf", "realnvp" or "sphere"; see
+            vae_zoo.probability.priors. Or an object with `distribution(posterior, label)`, which
+            makes p(z), and `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar", "radial" or "vmf"; see
             vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
             takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
             diagonal normal or a bijection of it.
@@ -88,8 +88,8 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
-        "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
+        "prior": ("standard", "vamp", "mixture", "maf", "realnvp", "sphere"),
+        "posterior": tuple(posteriors.POSTERIORS),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
