@@ -7,9 +7,9 @@ u_i are the latents of the way up (bottom-up inference), counted from the image;
 way down. A deterministic path goes up beside the samples and tells the way down of the image; both
 ways pass all that came before to every level (skip connections).
 
-Maaloe et al. (2019), "BIVA: a very deep hierarchy of latent variables for generative modeling",
-eqs. 4-7 and figure 2. z_1 is their top one, z_L. The layers are z_1, and then (u_i, d_i) of each
-level from the top.
+Maaloe et al. (2019), "BIVA: a very deep hierarchy of latent variables for generative modeling".
+z_1 is their top one, z_L. The layers are z_1, and then (u_i, d_i) of each level from the top.
+Without the paper's dropout and weight normalisation.
 """
 
 import math
