@@ -91,7 +91,7 @@ def combinations(settings):
 def run_name(arguments, seed):
     """Returns the folder of a run: "beta=4,seed=0"."""
     plain = re.sub(r"[^\w.,=+-]", "", f"{words(arguments)},seed={seed}")
-    return plain.removeprefix("recipe,")
+    return re.sub(",+", ",", plain).removeprefix("recipe,")
 
 
 def words(arguments):
