@@ -1,6 +1,6 @@
 """python -m benchmarks report: RESULTS.md and its plots, from the files under results/ alone.
 
-README's table of models is written too, from the registry.
+README's table of models is written too, from the registry and zoo.json.
 """
 
 import pathlib
@@ -36,15 +36,32 @@ def run():
 
 
 def with_models(text):
-    """Returns README's text with the table of the registry's models between its two markers."""
+    """Returns README's text with the table of models, and their NLLs, between its two markers."""
     before, start, rest = text.partition("<!-- models -->\n")
     _, end, after = rest.partition("<!-- /models -->")
-    rows = [["name", "what it is", "source", "parameters", "tags"]]
+    nll = _nll_of_models()
+    rows = [["name", "what it is", "source", "parameters", "NLL"]]
     for name in registry.model_names():
         spec = registry.spec(name)
-        tags = ", ".join(spec.tags)
-        rows.append([f"`{name}`", spec.idea, spec.source, f"{spec.parameters:,}", tags])
+        rows.append([f"`{name}`", spec.idea, spec.source, f"{spec.parameters:,}"])
+        rows[-1].append(nll.get(name, "not measured"))
     return before + start + table(rows) + end + after
+
+
+def _nll_of_models():
+    """Returns {model: its NLL on binary digits, linked to its samples}, of the zoo's file."""
+    from benchmarks import harness
+
+    found = {}
+    for row in harness.read(harness.RESULTS / "zoo.json")["figures"]:
+        if row["binarization"] == "none":  # grey values: other nats
+            continue
+        kind = " (bound)" if row["is_bound"] else ""
+        if given_label(row["model"]):
+            kind = " (given the label)"
+        picture = f"benchmarks/results/zoo/{row['model']}-{row['dataset']}.png"
+        found[row["model"]] = f"[{row['nll']:.1f}]({picture}){kind}"
+    return found
 
 
 def quality(results):

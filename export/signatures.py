@@ -23,6 +23,10 @@ from vae_zoo.probability import elbo, noise
 NAMES = ("decode", "sample", "encode", "reconstruct", "elbo")
 SAVED_MODEL_ONLY = ("elbo",)
 
+_FLOW = {
+    "encode": "the mean and stddev of a flow have no closed form; reconstruct has what stands for "
+    "them, the base's mean carried through the flow"
+}
 # What a model cannot support, and why: by class, of the model, its prior or its posterior; for it
 # and the classes derived from it.
 UNSUPPORTED = {
@@ -30,11 +34,8 @@ UNSUPPORTED = {
         "decode": "one z does not hold a hierarchy: the layers below the top one have noise of "
         "their own; sample draws all of them, and gives the top layer's z"
     },
-    "InverseAutoregressiveFlow": {
-        "encode": "the mean and stddev of an inverse autoregressive flow have no closed form; "
-        "reconstruct has what stands for them, the base's mean carried through the flow"
-    },
     "WithoutDensity": {"elbo": "the fitted prior draws latents and gives no density of them"},
+    **dict.fromkeys(("InverseAutoregressiveFlow", "AmortizedFlow"), _FLOW),
     "VQVAE": {
         "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "
         "sample draws them from the learned prior and gives them as z",

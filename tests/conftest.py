@@ -26,6 +26,23 @@ def batch():
     return {"image": image, "label": np.arange(8, dtype=np.int32) % 10}
 
 
+def distinct_models():
+    """Returns the names of all models, for parametrize; slow where an earlier one is made alike.
+
+    Those have its class, network, prior and posterior, and differ by numbers alone.
+    """
+    from vae_zoo import registry
+
+    seen, names = set(), []
+    for name in registry.model_names():
+        spec = registry.spec(name)
+        parts = (spec.arguments.get(part) for part in ("network", "prior", "posterior"))
+        made = (spec.target, *parts)
+        names.append(pytest.param(name, marks=pytest.mark.slow) if made in seen else name)
+        seen.add(made)
+    return names
+
+
 def build(name, **arguments):
     """Returns a registered model of 28 x 28 images, with the arguments that data would decide."""
     from vae_zoo import registry
@@ -67,6 +84,15 @@ def command(tmp_path_factory):
         )
 
     return run
+
+
+def run_here(command, flag_values, *given):
+    """Runs a command in this process: no new one has to start, nor TensorFlow in it."""
+    from vae_zoo import cli
+
+    for flag in flag_values:
+        flag_values[flag].unparse()
+    cli.run(command, flag_values, ["command", *map(str, given)])
 
 
 @pytest.fixture(scope="session")
@@ -162,13 +188,10 @@ def exported(command, trained, tmp_path_factory):
 @pytest.fixture
 def one_line(capsys):
     """A function that runs a command in this process; returns its one line, the exit code 2."""
-    from vae_zoo import cli
 
     def run(command, flag_values, given):
-        for flag in flag_values:
-            flag_values[flag].unparse()
         with pytest.raises(SystemExit) as stop:
-            cli.run(command, flag_values, ["command", *given])
+            run_here(command, flag_values, *given)
         line = capsys.readouterr().err.strip().splitlines()[-1]
         assert stop.value.code == 2 and line.startswith("error: "), (given, line)
         return line

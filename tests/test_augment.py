@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from conftest import run_here
 
 import vae_zoo
-from vae_zoo import datasets
+from vae_zoo import datasets, evaluate
 from vae_zoo.datasets import augment
 
 ALL = ("flip", "shift", "crop", "colour")
@@ -96,14 +97,12 @@ def test_what_makes_no_sense_is_refused(npz):
         datasets.load(npz(image=COLOUR[..., 0] > 127), augment=["colour"])
 
 
-def test_a_run_records_how_its_data_was_read(command, npz, tmp_path):
-    path = npz(image=COLOUR[:20])
-    flags = ("--model=vae", "--epochs=1", "--set=hidden=(8,)", "--report_samples=2")
-    flags = (*flags, f"--dataset={path}", f"--output_dir={tmp_path / 'run'}")
-    command("vae_zoo.train", *flags, "--augment=shift,flip", "--image_size=12x9", check=True)
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+def test_a_run_records_how_its_data_was_read(npz, tmp_path):
+    path, how = npz(image=COLOUR[:20]), {"augment": ["shift", "flip"], "image_size": "12x9"}
+    short = {"arguments": {"hidden": (8,)}, "epochs": 1, "report_samples": 2}
+    run = vae_zoo.train("vae", path, tmp_path / "run", **short, **how)
+    config = json.loads((run / "config.json").read_text())
     assert config["dataset"]["augment"] == ["shift", "flip"]
     assert config["dataset"]["image_size"] == "12x9" and config["dataset"]["batch_size"] == 4
     assert config["arguments"]["image_shape"] == [12, 9, 3]
-    evaluated = command("vae_zoo.evaluate", f"--run={tmp_path / 'run'}", "--num_samples=2")
-    assert evaluated.returncode == 0, evaluated.stderr
+    run_here(evaluate.evaluate, evaluate.FLAGS, f"--run={run}", "--num_samples=2")

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
+import vae_zoo
 from vae_zoo import recipes, runs, training
-
-SMALL = ("--model=vae", "--set=hidden=(8,)", "--set=latent_size=2", "--report_samples=2")
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +18,17 @@ def pictures(tmp_path_factory):
     return path
 
 
+def train(pictures, directory, **length):
+    """Trains a small model of the pictures; returns its run."""
+    arguments = {"hidden": (8,), "latent_size": 2}
+    given = {"output_dir": directory, "arguments": arguments, "report_samples": 2}
+    return vae_zoo.train("vae", pictures, **given, **length)
+
+
 @pytest.fixture(scope="module")
-def by_minutes(command, pictures, tmp_path_factory):
-    """A run of two seconds, and what its command printed."""
-    directory = tmp_path_factory.mktemp("runs") / "minutes"
-    flags = (*SMALL, f"--dataset={pictures}", "--minutes=0.1", f"--output_dir={directory}")
-    return directory, flags, command("vae_zoo.train", *flags, check=True).stdout
+def by_minutes(pictures, tmp_path_factory):
+    """A run of some seconds."""
+    return train(pictures, tmp_path_factory.mktemp("runs") / "minutes", minutes=0.1)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +54,9 @@ def test_data_without_a_recipe_gets_thousands_of_steps_however_few_its_images():
     assert recipes.recipe("resnet_vae", "digits").steps is None  # as before
 
 
-def test_steps_are_trained_in_epochs_of_a_hundred(command, pictures, tmp_path):
-    flags = (*SMALL, f"--dataset={pictures}", "--steps=300", f"--output_dir={tmp_path / 'run'}")
-    said = command("vae_zoo.train", *flags, check=True).stdout
-    assert "300 steps" in said
+def test_steps_are_trained_in_epochs_of_a_hundred(pictures, tmp_path, capsys):
+    train(pictures, tmp_path / "run", steps=300)
+    assert "300 steps" in capsys.readouterr().out
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["steps"] == 300 and report["epochs"] == 3
     rows = runs.read_rows(tmp_path / "run" / "metrics.csv")
@@ -62,27 +65,26 @@ def test_steps_are_trained_in_epochs_of_a_hundred(command, pictures, tmp_path):
 
 
 def test_minutes_become_steps_once_and_the_schedule_ends_with_them(by_minutes):
-    directory, _, _ = by_minutes
-    config = json.loads((directory / "config.json").read_text())["training"]
-    report = json.loads((directory / "report.json").read_text())
+    config = json.loads((by_minutes / "config.json").read_text())["training"]
+    report = json.loads((by_minutes / "report.json").read_text())
     assert config["minutes"] == 0.1 and config["steps"] > 0
     assert 0 <= report["steps"] - config["steps"] < config["epochs"]
     assert report["minutes"] < 2  # on a busy machine
-    rows = runs.read_rows(directory / "metrics.csv")
+    rows = runs.read_rows(by_minutes / "metrics.csv")
     assert rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
 
 
-def test_the_same_minutes_again_are_the_same_training(by_minutes, command, pictures, tmp_path):
-    directory, flags, _ = by_minutes
-    before = (directory / "config.json").read_bytes()
-    assert "is done" in command("vae_zoo.train", *flags, check=True).stdout
-    (directory / "report.json").unlink()  # as if it had been stopped before
-    assert "going on" in command("vae_zoo.train", *flags, check=True).stdout
-    assert (directory / "config.json").read_bytes() == before
+def test_the_same_minutes_again_are_the_same_training(by_minutes, pictures, tmp_path, capsys):
+    before = (by_minutes / "config.json").read_bytes()
+    train(pictures, by_minutes, minutes=0.1)
+    assert "is done" in capsys.readouterr().out
+    (by_minutes / "report.json").unlink()  # as if it had been stopped before
+    train(pictures, by_minutes, minutes=0.1)
+    assert "going on" in capsys.readouterr().out
+    assert (by_minutes / "config.json").read_bytes() == before
     steps = json.loads(before)["training"]["steps"]
-    same = (*SMALL, f"--dataset={pictures}", f"--steps={steps}", f"--output_dir={tmp_path / 'b'}")
-    command("vae_zoo.train", *same, check=True)
-    weights = [runs.load_run(place).get_weights() for place in (directory, tmp_path / "b")]
+    same = train(pictures, tmp_path / "b", steps=steps)
+    weights = [runs.load_run(place).get_weights() for place in (by_minutes, same)]
     assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 

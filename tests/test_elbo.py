@@ -125,6 +125,19 @@ def test_gradient_of_the_importance_weighted_bound_favours_the_best_sample():
     np.testing.assert_allclose(bound[1], 3.0)
 
 
+def test_a_capacity_charges_the_distance_of_the_rate_from_it(tiny, batch):
+    """And warm-up lets the capacity rise."""
+    rate = float(tf.reduce_mean(tiny("vae").terms(batch, seed=SEED).rate))
+    for share, kl_weight in ((0.5, 1.0), (2.0, 1.0), (4.0, 0.5)):
+        model = tiny("vae", beta=3.0, capacity=share * rate)
+        terms = model.terms(batch, seed=SEED, kl_weight=kl_weight)
+        charged = tf.reduce_mean(terms.loss) + tf.reduce_mean(terms.log_likelihood)
+        held = kl_weight * share * rate
+        assert float(charged) == pytest.approx(3.0 * abs(rate - held), rel=1e-3)
+        one = tf.constant([[[1.0]]])
+        np.testing.assert_allclose(model.charged_rate(one, kl_weight), abs(1.0 - held), rtol=1e-5)
+
+
 def test_free_bits_are_not_charged_layer_by_layer(tiny):
     model = tiny("vae", free_bits=2.0)
     rate = tf.constant([[[0.5, 3.0]], [[1.5, 5.0]]])  # [B, K, L]: means 1 and 4

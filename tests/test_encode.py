@@ -5,10 +5,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import run_here
 from PIL import Image
 
 import vae_zoo
-from vae_zoo import cli, encode, errors
+from vae_zoo import encode, errors
 from vae_zoo.datasets import arrays, fitting, listed, policies
 from vae_zoo.metrics import encodings
 
@@ -39,10 +40,7 @@ def latents(trained, pictures, command, tmp_path_factory):
 
 
 def run(*given):
-    """Runs the command in this process."""
-    for flag in encode.FLAGS:
-        encode.FLAGS[flag].unparse()
-    cli.run(encode.encode, encode.FLAGS, ["encode", *map(str, given)])
+    run_here(encode.encode, encode.FLAGS, *given)
 
 
 def test_latents_are_the_posteriors_of_the_model(trained, raw, latents):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from conftest import distinct_models
 
 import vae_zoo
 from export import agreement, flatbuffer, saved_model, signatures, tflite
 
-NAMES = vae_zoo.model_names()
 ROWS = 16
 ALL = slice(None)
 
@@ -56,7 +56,7 @@ class Formats:
         assert agreement.agrees(differences, agreement.tolerance(self.model)), differences
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=distinct_models())
 def formats(request, tiny, tmp_path_factory):
     return Formats(tiny(request.param), tmp_path_factory.mktemp(request.param))
 
@@ -86,6 +86,17 @@ def test_sides_that_cannot_be_halved_give_the_same_in_every_format(name, shape, 
     likelihood = "bernoulli" if shape[-1] == 1 else "discretized_logistic"
     formats = Formats(tiny(name, image_shape=shape, likelihood=likelihood), tmp_path)
     assert flatbuffer.read(formats.tflite_path).custom == []
+    served = formats.served()
+    for key in formats.found:
+        formats.assert_agree(served[key], formats.keras(key))
+        if key not in signatures.SAVED_MODEL_ONLY:
+            formats.assert_agree(formats.lite(key), formats.keras(key))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", ["full", "householder", "planar", "radial"])
+def test_every_posterior_gives_the_same_in_every_format(posterior, tiny, tmp_path):
+    formats = Formats(tiny("vae", posterior=posterior, flow_steps=2), tmp_path)
     served = formats.served()
     for key in formats.found:
         formats.assert_agree(served[key], formats.keras(key))

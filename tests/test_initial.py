@@ -37,21 +37,18 @@ def test_what_fits_nowhere_is_refused(trained):
         initial.copy_weights(build((12, 12, 1), "resnet_vae", (8, 8), 3), trained)
 
 
-def test_the_command_starts_from_a_run(trained, command, data_dir, tmp_path):
-    result = command(
-        "vae_zoo.train",
-        "--model=vae",
-        "--epochs=1",
-        "--learning_rate=1e-9",
-        *("--set=hidden=(32,)", "--set=latent_size=4", "--report_samples=2"),
-        f"--init_from={trained}",
-        f"--data_dir={data_dir}",
-        f"--output_dir={tmp_path / 'run'}",
+def test_a_training_starts_from_a_run(trained, data_dir, tmp_path, capsys):
+    run = vae_zoo.train(
+        "vae",
+        output_dir=tmp_path / "run",
+        arguments={"hidden": (32,), "latent_size": 4},
+        init_from=trained,
+        data_dir=data_dir,
+        **{"epochs": 1, "learning_rate": 1e-9, "report_samples": 2},
     )
-    assert result.returncode == 0, result.stderr
-    assert "note: started from" in result.stdout
+    assert "note: started from" in capsys.readouterr().out
     pairs = zip(
-        runs.load_run(tmp_path / "run").get_weights(),
+        runs.load_run(run).get_weights(),
         runs.load_run(trained).get_weights(),
         strict=True,
     )

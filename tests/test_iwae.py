@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from known_models import LinearGaussianVAE
+from known_models import LinearGaussianVAE, probabilistic_pca
 
+import vae_zoo
 from vae_zoo.models.iwae import IWAE
 from vae_zoo.probability import distributions, noise
 
@@ -133,3 +134,88 @@ def test_one_sample_trains_the_elbo(build, linear_gaussian):
     np.testing.assert_allclose(
         ours.loss, (tf.reduce_sum(ours.rate, -1) - ours.log_likelihood)[:, 0], rtol=1e-6
     )
+
+
+def signal_to_noise(model, images, num_samples):
+    """Returns |mean| / deviation of the encoder's gradient, the mean over its elements."""
+    many = np.repeat(images[:1], 4000, axis=0)
+    found = gradients(model, many, num_samples=num_samples)[0].numpy()
+    return float(np.mean(np.abs(found.mean(0)) / found.std(0)))
+
+
+def test_more_samples_drown_the_encoders_gradient_and_groups_do_not(build, linear_gaussian):
+    """Rainforth et al. (2018), theorem 1: the ratio is of order sqrt(M / K); of dreg, sqrt(K)."""
+    _, images = linear_gaussian
+    few, many = (signal_to_noise(build(), images, count) for count in (8, 128))
+    assert many == pytest.approx(few / 4, rel=0.3)
+    miwae = build(estimator="miwae", groups=16, num_samples=128)
+    assert signal_to_noise(miwae, images, 128) == pytest.approx(few * 4, rel=0.3)
+    assert signal_to_noise(build(estimator="dreg"), images, 128) > 3 * few
+
+
+def test_groups_have_the_bias_of_their_size_and_less_variance(build, linear_gaussian):
+    _, images = linear_gaussian
+    many = np.repeat(images[:1], 5000, axis=0)
+
+    def bounds(**arguments):
+        model = build(**arguments)
+        terms = model.terms({"image": many}, num_samples=32, analytic=False, seed=SEED)
+        return -terms.loss.numpy(), terms
+
+    grouped, terms = bounds(estimator="miwae", groups=8, num_samples=32)
+    weights = terms.log_likelihood - terms.rate[..., 0]
+    single = build().bound(weights[:, :4]).numpy()
+    error = np.sqrt((grouped.var() + single.var()) / len(many))
+    assert abs(grouped.mean() - single.mean()) < 4 * error
+    assert grouped.var() == pytest.approx(single.var() / 8, rel=0.2)
+    elbo, iwae = np.mean(weights, axis=1), bounds()[0]
+    combined = bounds(estimator="ciwae", elbo_weight=0.25)[0]
+    np.testing.assert_allclose(combined, 0.25 * elbo + 0.75 * iwae, rtol=1e-4)
+
+
+def test_piwae_is_miwae_for_the_encoder_and_iwae_for_the_decoder(build, linear_gaussian):
+    _, images = linear_gaussian
+    found = {}
+    for estimator, groups in (("iwae", 1), ("miwae", 4), ("piwae", 4)):
+        model = build(estimator=estimator, groups=groups, num_samples=8, beta=0.7)
+        weights = [variable.value for variable in model.decoder.trainable_variables]
+        found[estimator] = gradients(model, images, weights)
+    np.testing.assert_allclose(found["piwae"][0], found["miwae"][0], rtol=1e-4, atol=1e-5)
+    assert np.abs(found["iwae"][0] - found["miwae"][0]).max() > 0.01
+    for ours, theirs in zip(found["piwae"][1:], found["iwae"][1:], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_stl_has_no_noise_where_the_posterior_is_exact(linear_gaussian, factor_images):
+    """log p(x, z) - log q(z | x) is log p(x) at every z: its gradient through z is zero."""
+    known, images = linear_gaussian
+    (loading, mean, _), _ = probabilistic_pca(factor_images, 2)
+    for estimator, largest in (("stl", (0.0, 1e-3)), ("iwae", (0.1, np.inf))):
+        model = LinearGaussianIWAE(
+            known.image_shape, 2, noise_scale=known.noise_scale, estimator=estimator, num_samples=1
+        )
+        model.set_exact(loading, mean)
+        found = np.abs(gradients(model, images, num_samples=1)[0]).max()
+        assert largest[0] <= found <= largest[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"estimator": "miwae", "num_samples": 6, "groups": 4}, "groups=4.*num_samples=6"),
+        ({"groups": 5}, "groups=5: expected estimator=miwae or piwae"),
+        ({"estimator": "ciwae", "elbo_weight": 1.5}, "elbo_weight=1.5"),
+        ({"capacity": 3.0}, "capacity=3.0: expected None"),
+    ],
+)
+def test_estimators_that_make_no_bound_are_refused(arguments, words, build):
+    with pytest.raises(vae_zoo.UserError, match=words):
+        build(**arguments)
+
+
+def test_an_evaluation_takes_any_number_of_samples(build, linear_gaussian):
+    _, images = linear_gaussian
+    for estimator in ("miwae", "piwae"):
+        model = build(estimator=estimator, groups=4, num_samples=8)
+        terms = model.terms({"image": images}, num_samples=3, analytic=False, seed=SEED)
+        assert np.isfinite(terms.loss).all()

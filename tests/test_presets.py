@@ -7,19 +7,19 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from conftest import run_here
 
 import vae_zoo
-from vae_zoo import presets, runs
+from vae_zoo import presets, publish, runs, sample
 from vae_zoo.probability import noise
 
 
 @pytest.fixture(scope="module")
-def published(trained, command, tmp_path_factory):
+def published(trained, tmp_path_factory):
     """A preset made of a trained run."""
     folder = tmp_path_factory.mktemp("published") / "preset"
     flags = ("--num_images=20", "--num_samples=5", "--name=mine/digits")
-    result = command("vae_zoo.publish", f"--run={trained}", f"--output={folder}", *flags)
-    assert result.returncode == 0, result.stderr
+    run_here(publish.publish, publish.FLAGS, f"--run={trained}", f"--output={folder}", *flags)
     return folder
 
 
@@ -83,11 +83,10 @@ def test_what_is_no_preset_is_refused(kind, tmp_path, monkeypatch):
     assert not list(tmp_path.parent.glob("a.txt"))
 
 
-def test_an_unknown_name_and_a_run_with_a_preset_are_refused_in_one_line(command, trained):
-    result = command("vae_zoo.sample", "--preset=conv_vea/mnist")
-    assert result.returncode == 2 and result.stderr.count("\n") == 1
-    result = command("vae_zoo.sample", "--preset=x", f"--run={trained}")
-    assert result.returncode == 2 and "expected one of the two" in result.stderr
+def test_an_unknown_name_and_a_run_with_a_preset_are_refused_in_one_line(one_line, trained):
+    assert "conv_vea/mnist" in one_line(sample.sample, sample.FLAGS, ["--preset=conv_vea/mnist"])
+    both = one_line(sample.sample, sample.FLAGS, ["--preset=x", f"--run={trained}"])
+    assert "expected one of the two" in both
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -101,9 +100,9 @@ def test_a_preset_that_ships_loads_and_draws(name):
     assert runs.read_report(folder)["num_images"] >= 100
 
 
-def test_presets_write_next_to_the_user_not_into_the_package(published, command, tmp_path):
-    result = command("vae_zoo.sample", f"--preset={published}", "--num=4", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+def test_presets_write_next_to_the_user_not_into_the_package(published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_here(sample.sample, sample.FLAGS, f"--preset={published}", "--num=4")
     assert (tmp_path / "runs/preset-preset/samples-seed0.png").exists()
     assert not list(published.glob("samples-seed*"))
 

@@ -1,4 +1,4 @@
-"""README's own commands, in their order, in one folder; trainings and evaluations cut short.
+"""The commands of README and of docs, in their order, in one folder; long ones are cut short.
 
 A bash block after a comment `<!-- not run: reason -->` is left out, and so is what makes the
 environment.
@@ -18,6 +18,11 @@ from PIL import Image
 _BLOCK = re.compile(
     r"(?:<!-- (?P<not_run>not run: [^\n]+) -->\n)?```bash\n(?P<text>.*?)```", re.DOTALL
 )
+# A page's commands may use what those of the pages before it left.
+_PAGES = ("README.md", *(f"docs/{name}.md" for name in (
+    "training", "own_images", "evaluation", "presets", "priors", "export",
+    "benchmarks")))  # fmt: skip
+_PHONE = re.compile(r"<!-- phone -->\n```python\n(.*?)```", re.DOTALL)
 _ENVIRONMENT = ("-m venv", "pip install")
 _SHORTER = {
     "vae_zoo.train": ["--epochs=1", "--report_images=20", "--report_samples=2"],
@@ -26,7 +31,7 @@ _SHORTER = {
 
 
 def commands(text):
-    """Returns README's commands, [program, "-m", module, flag, ...] each, in their order."""
+    """Returns a page's commands, [program, "-m", module, flag, ...] each, in their order."""
     found = []
     for block in _BLOCK.finditer(text):
         if block["not_run"]:
@@ -67,11 +72,23 @@ def test_commands_are_found_and_markers_are_heeded():
 
 
 @pytest.mark.slow
-def test_the_commands_of_readme_work_one_after_the_other(folder, data_dir):
-    found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(found) > 12 and {command[1] for command in found} == {"-m"}
+def test_the_commands_of_readme_and_docs_work_one_after_the_other(folder, data_dir):
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
+    found = [command for page in pages for command in commands(page)]
+    assert len(found) > 20 and {command[1] for command in found} == {"-m"}
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
     for _, _, module, *flags in found:
         given = [sys.executable, "-m", module, *flags, *_SHORTER.get(module, [])]
         done = subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
         assert done.returncode == 0, (shlex.join(given[1:]), done.stderr[-2000:])
+    [phone] = _PHONE.findall(pages[0])
+    check = "assert image.shape == (1, 28, 28, 1) and 0 <= image.min() < image.max() <= 1"
+    code = f"import numpy as np\n{phone}{check}"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, check=True)
+
+
+def test_links_between_pages_lead_to_files():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"

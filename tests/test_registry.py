@@ -7,13 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import distinct_models
 
 import vae_zoo
 from vae_zoo import datasets, recipes, registry, training
 from vae_zoo.probability import elbo, noise
 from vae_zoo.training import session
 
-NAMES = vae_zoo.model_names()
+NAMES, DISTINCT = vae_zoo.model_names(), distinct_models()
 SEED = (0, 7)
 
 
@@ -118,7 +119,7 @@ def test_keras_file_loads_in_a_fresh_process(tiny, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images_of(model)[0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_xla_gives_the_same_terms(name, tiny, batch):
     model = tiny(name)
     inputs = as_tensors(batch)
@@ -131,7 +132,7 @@ def test_xla_gives_the_same_terms(name, tiny, batch):
     np.testing.assert_allclose(plain, compiled, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_training_lowers_the_loss_in_every_precision(name, tiny, digits):
     """Also that the default loop runs: guarded Adam, several steps a call."""
     for precision in ("float32", "mixed_bfloat16"):
@@ -143,7 +144,7 @@ def test_training_lowers_the_loss_in_every_precision(name, tiny, digits):
         assert np.isfinite(losses).all() and losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_a_resumed_training_is_the_uninterrupted_one(name, tiny, digits, tmp_path):
     settings = training.Settings(epochs=2, ema=0.9, schedule="cosine")
     whole = train(tiny(name, warmup_steps=20), digits, tmp_path / "whole", settings)
@@ -193,7 +194,7 @@ def test_parameters_are_those_of_the_table(name, full_size):
     assert trainable == registry.spec(name).parameters
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_no_training_diverges_on_extreme_images(name, tiny):
     model = tiny(name)
     training.compile_model(model, training.Settings(epochs=1, schedule="constant"), 20)
@@ -258,6 +259,9 @@ def test_other_image_sizes_and_colour(shape, network):
         ("vq_vae", {"free_bits": 0.1}, "free_bits=0.1: expected 0"),
         ("vae", {"free_bits": -1}, "free_bits=-1"),
         ("vae", {"beta": -1}, "beta=-1"),
+        ("vae", {"capacity": -1}, "capacity=-1"),
+        ("vae", {"capacity": 5, "free_bits": 0.5}, "free_bits=0.5: expected 0 with capacity=5"),
+        ("vq_vae", {"capacity": 5}, "capacity=5: expected None"),
         ("vae", {"image_shape": (28, 28)}, "image_shape=(28, 28)"),
         ("vae", {"image_shape": (28, 28, 2)}, "1 or 3 channels"),
         ("conv_vae", {"hidden": (0,)}, "hidden=(0,)"),

@@ -7,25 +7,27 @@ import subprocess
 
 import numpy as np
 import pytest
+from conftest import run_here
 
 import vae_zoo
+from vae_zoo import report
 from vae_zoo.metrics import codes
 from vae_zoo.runs import page
 
 
 @pytest.fixture(scope="module")
-def written(trained, command, data_dir, tmp_path_factory):
+def written(trained, data_dir, tmp_path_factory):
     """The page of a trained run and its numbers."""
     output = tmp_path_factory.mktemp("page") / "page.html"
-    result = command(
-        "vae_zoo.report",
+    run_here(
+        report.report,
+        report.FLAGS,
         f"--run={trained}",
         f"--compare={trained}",
         f"--data_dir={data_dir}",
         f"--output={output}",
         *("--num_images=60", "--num=60"),
     )
-    assert result.returncode == 0, result.stderr
     return output, json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
 
 
@@ -92,6 +94,5 @@ def test_a_linear_probe_reads_what_is_there():
 
 
 @pytest.mark.parametrize("flag", ["--output=page.txt", "--num=0", "--compare=nothing"])
-def test_what_makes_no_page_is_refused(flag, trained, command):
-    result = command("vae_zoo.report", f"--run={trained}", flag)
-    assert result.returncode == 2 and result.stderr.count("\n") == 1
+def test_what_makes_no_page_is_refused(flag, trained, one_line):
+    assert one_line(report.report, report.FLAGS, [f"--run={trained}", flag])

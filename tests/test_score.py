@@ -5,9 +5,10 @@ import types
 
 import numpy as np
 import pytest
+from conftest import run_here
 from PIL import Image
 
-from vae_zoo import cli, errors, per_image, score
+from vae_zoo import errors, per_image, score
 from vae_zoo.datasets import listed
 from vae_zoo.metrics import likelihood, partial_results, scores
 from vae_zoo.runs import plots
@@ -27,10 +28,7 @@ def pictures(digits, tmp_path_factory):
 
 
 def run(*given):
-    """Runs the command in this process."""
-    for flag in score.FLAGS:
-        score.FLAGS[flag].unparse()
-    cli.run(score.score, score.FLAGS, ["score", *map(str, given)])
+    run_here(score.score, score.FLAGS, *given)
 
 
 def rows_of(path):

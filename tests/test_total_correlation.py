@@ -69,6 +69,31 @@ def test_bounds_hold_where_a_minibatch_is_off_by_more_than_a_nat():
     assert float(beta_tc.total_correlation(*batch, 50_000)) < -0.8
 
 
+def test_the_rate_of_a_linear_gaussian_encoder_splits_as_known():
+    """q(z | x) = N(x, s^2) of x ~ N(0, C): q(z) = N(0, C + s^2), and all three have a form."""
+    variance, scale = np.array([[0.7, 0.4], [0.4, 1.2]]), np.array([0.5, 0.8])
+    mean = np.random.default_rng(3).multivariate_normal([0, 0], variance, 4000)
+    found = metric.rate_split(mean, np.tile(scale, (4000, 1)))
+    whole = variance + np.diag(scale**2)
+    each = np.diag(whole)
+    entropy = 0.5 * np.log(np.linalg.det(whole))
+    known = {
+        "mutual_information": entropy - np.log(scale).sum(),
+        "total_correlation": 0.5 * np.log(each).sum() - entropy,
+        "dimension_wise_kl": 0.5 * (each - 1 - np.log(each)).sum(),
+    }
+    for name, value in known.items():
+        assert found[name]["low"] - 0.1 < value < found[name]["high"] + 0.1, name
+        assert 0 < found[name]["high"] - found[name]["low"] < 0.1, name
+    assert found["rate"] == pytest.approx(sum(known.values()), abs=0.1)
+
+
+def test_a_code_that_tells_all_has_the_logarithm_of_the_number_of_images():
+    mean = 100.0 * np.arange(50)[:, np.newaxis] * np.ones((1, 3))
+    found = metric.rate_split(mean, np.ones_like(mean))
+    assert found["mutual_information"]["low"] == pytest.approx(np.log(50), abs=1e-6)
+
+
 def test_a_model_has_bounds_where_its_posteriors_are_normal(tiny, batch):
     found = metric.total_correlation(tiny("beta_tc_vae"), batch["image"])
     assert abs(found["low"]) < 0.1 > abs(found["high"])  # the posteriors are nearly the prior

@@ -119,6 +119,18 @@ def seed_rows(seed):
     return tf.cast(rows, tf.int32)
 
 
+def capacity(value, free_bits):
+    """Returns the nats that the rate is held at, or None; a UserError where free bits come too."""
+    if value is None:
+        return None
+    if free_bits:
+        raise errors.UserError(
+            f"free_bits={free_bits!r}: expected 0 with capacity={value!r}, which says by itself "
+            "what the rate may be."
+        )
+    return errors.at_least("capacity", value, 0)
+
+
 def num_classes(count, model_class):
     """Returns how many classes there are, or None; a UserError where the model class needs some."""
     if count is not None:

@@ -33,7 +33,7 @@ def report():
     others = [_place(reference) for reference in FLAGS.compare]
 
     from vae_zoo import progress, runs
-    from vae_zoo.runs import examination, page
+    from vae_zoo.runs import examination, page, sections
 
     reports = {str(FLAGS.run or FLAGS.preset): runs.read_report(directory)}
     reports |= {name: runs.read_report(other) for name, other in others}
@@ -47,7 +47,7 @@ def report():
     )
     bar.close()
     rows = runs.read_rows(directory / runs.METRICS)
-    parts = examination.sections(found, reports, rows)
+    parts = sections.sections(found, reports, rows)
     title = f"{config['model']} on {splits.name}"
     page.write(output, f"{title}, prior {FLAGS.prior}" if FLAGS.prior else title, parts)
     numbers = output.with_suffix(".json")

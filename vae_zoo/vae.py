@@ -49,14 +49,18 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
             `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal" or "iaf"; see vae_zoo.probability.posteriors. Or an object with
-            `parameters`, how many numbers it takes, and `distribution(encoded)`, which makes
-            q(z | x) of them [B, parameters], a diagonal normal or a bijection of it.
-        flow_steps: steps of a flow: of iaf, maf and realnvp.
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
+            vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
+            takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
+            diagonal normal or a bijection of it.
+        flow_steps: steps of iaf, planar, radial, maf and realnvp; reflections of householder.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
         free_bits: nats of rate, a stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
+        capacity: C, nats that the rate is held at: beta |rate - C| is charged, and warm-up lets C
+            rise from 0, in the place of the rate's weight (Burgess et al., 2018, eq. 8). None: the
+            rate itself is charged.
         num_classes: how many labels there are, where the model uses them.
         encoder: a keras.Model [B, H, W, C] -> [B, F] in the place of the network's; its weights are
             saved with the model.
@@ -84,7 +88,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
         "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "iaf"),
+        "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
@@ -109,6 +113,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         beta=1.0,
         warmup_steps=0,
         free_bits=0.0,
+        capacity=None,
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -135,6 +140,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         self.beta = at_least("beta", beta, 0)
         self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
         self.free_bits = at_least("free_bits", free_bits, 0)
+        self.capacity = checks.capacity(capacity, free_bits)
         self.num_classes = checks.num_classes(num_classes, type(self))
         self.seed = checks.seed(seed)
         tracked = ["elbo", "rate", "distortion"] + ["penalty"] * self.has_penalty

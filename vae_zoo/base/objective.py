@@ -7,7 +7,7 @@ from vae_zoo.probability.elbo import log_weights
 
 
 class Objective:
-    """The loss of a batch: the rate weighed by beta, warm-up and free bits, with the penalty."""
+    """The loss of a batch: the rate by beta, warm-up, capacity and free bits; the penalty."""
 
     def noise_key(self, step):
         """Returns the key of all noise of a training step, int32 [2]."""
@@ -19,16 +19,24 @@ class Objective:
             return 1.0
         return tf.minimum(1.0, tf.cast(self._step(), tf.float32) / self.warmup_steps)
 
-    def charged_rate(self, rate):
-        """Returns the rate that the objective charges, [B, K]: each layer's, less its free bits."""
+    def charged_rate(self, rate, kl_weight=1.0):
+        """Returns the rate that is charged, [B, K]: weighed, less each layer's free bits.
+
+        With a capacity C, it is |rate - C| of the global batch's mean rate, as each image's share.
+        """
+        total = tf.reduce_sum(rate, axis=-1)
+        if self.capacity is not None:
+            capacity = kl_weight * self.capacity
+            return tf.sign(replicas.mean(tf.reduce_mean(total)) - capacity) * (total - capacity)
         if not self.free_bits:
-            return tf.reduce_sum(rate, axis=-1)
+            return kl_weight * total
         mean = replicas.mean(tf.reduce_mean(rate, axis=[0, 1]))  # [L]
-        return tf.reduce_sum(tf.where(mean > self.free_bits, rate, self.free_bits), axis=-1)
+        free = tf.where(mean > self.free_bits, rate, self.free_bits)
+        return kl_weight * tf.reduce_sum(free, axis=-1)
 
     def charged_weights(self, terms, kl_weight=1.0):
         """Returns the log-weights that the objective sees, [B, K]: beta, free bits, the penalty."""
-        rate = self.beta * kl_weight * self.charged_rate(terms.rate)
+        rate = self.beta * self.charged_rate(terms.rate, kl_weight)
         return terms.log_likelihood - rate - terms.penalty
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -9,6 +9,7 @@ from vae_zoo.datasets import pixels, stored
 
 _IMAGES = ("image", "images", "x", "data", "arr_0", "imgs")
 _LABELS = ("label", "labels", "y", "target", "targets", "arr_1")
+_FACTORS = ("factors", "latents_classes")  # the second is that of dSprites's own file
 _EXPECTED = (
     "Expected image [N, H, W] or [N, H, W, C] (also images, x, data or arr_0; or x_train and "
     "x_test), and optionally label [N]"
@@ -25,6 +26,7 @@ def open_arrays(path):
         UserError: where it cannot be read, or its arrays are no images or labels.
     """
     images, labels, taken = _read(path)
+    factors, told = _factors(path, images)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
     pixel, done = _check_images(path, _whole(path, images))
     label, names, said = _check_labels(path, labels, images)
@@ -37,8 +39,9 @@ def open_arrays(path):
         label,
         names,
         stored.consecutive({split: len(part) for split, part in images.items()}),
-        notes=[*notes, *done, *said],
+        notes=[*notes, *done, *said, *told],
         identity=f"{path.resolve()}-{path.stat().st_mtime_ns}",
+        factors=factors,
     )
 
 
@@ -61,6 +64,22 @@ def read_rows(path):
         return pixel, None, notes
     values = np.concatenate([_flat(path, labels[s], len(images[s])) for s in images])
     return pixel, [_word(value) for value in values], notes
+
+
+def _factors(path, images):
+    """Returns the known factors of a .npz file's images, int64 [N, F] or None, and notes."""
+    content = np.load(path, mmap_mode="r", allow_pickle=False)
+    names = [] if isinstance(content, np.ndarray) else content.files
+    name = next((name for name in _FACTORS if name in names), None)
+    if name is None or len(images) > 1:
+        return None, ()
+    try:
+        factors = content[name]
+    except ValueError:  # pickled objects
+        factors = np.empty(0)
+    if factors.ndim != 2 or len(factors) != len(images["train"]) or factors.dtype.kind not in "ui":
+        return None, (f"{path}: {name} is left out: expected whole numbers, a row for each image",)
+    return factors.astype(np.int64), ()
 
 
 def _whole(path, images):

@@ -67,7 +67,9 @@ class Source(NamedTuple):
     shapes: Any = None
 
 
-def from_rows(name, count, chunks, labels, label_names, fixed, notes=(), identity=""):
+def from_rows(
+    name, count, chunks, labels, label_names, fixed, notes=(), identity="", factors=None
+):
     """Returns the Source of images that are rows of something.
 
     Args:
@@ -78,13 +80,15 @@ def from_rows(name, count, chunks, labels, label_names, fixed, notes=(), identit
         label_names: of the classes, or None.
         fixed: split -> row numbers; what is missing is cut off `train`.
         notes, identity: see Source.
+        factors: int64 [count, F], or None.
     """
     if count < _FEWEST:
         raise errors.UserError(f"{name} has {count} images. Expected at least {_FEWEST}.")
     fixed, cut = _with_all_splits(fixed)
 
     def part(rows):
-        return Part(lambda: chunks(rows), len(rows), None if labels is None else labels[rows])
+        known = [None if values is None else values[rows] for values in (labels, factors)]
+        return Part(lambda: chunks(rows), len(rows), *known)
 
     return Source(
         name=name,

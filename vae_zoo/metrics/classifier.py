@@ -5,6 +5,10 @@ middle of their images. Where it is not right enough (colours and places that ch
 convolutional network takes its place. Both are bounded in time and memory.
 """
 
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 FITTED = 10_000  # training images that are taken, at most
@@ -22,8 +26,27 @@ _RATE = 3e-3
 _TURN, _ZOOM, _SHIFT, _GAIN = 0.25, 0.15, 0.12, 0.2  # of training images, at most
 
 
+class Classifier(NamedTuple):
+    """A function images -> probability of each class, float [N, classes]; see fit_classifier.
+
+    Attributes:
+        probabilities: that function.
+        features: images -> what the probabilities are computed of, float [N, F]: the margins of
+            each two classes, or the last hidden layer.
+        kind: of the features, in words.
+    """
+
+    probabilities: Callable
+    features: Callable
+    kind: str
+
+    def __call__(self, images):
+        """Returns the probability of each class, float [N, classes]."""
+        return self.probabilities(images)
+
+
 def fit_classifier(images, labels, seed=0):
-    """Returns a function images -> probability of each class, float [N, classes].
+    """Returns a Classifier of the images.
 
     It knows one class more than the data: images that are none (scrambled ones, noise, plain grey,
     the mean image; for the network blends of two classes too), so that it is sure of no such thing.
@@ -98,12 +121,18 @@ def _quick_is_good(images, labels, seed):
     fitted, held_out = order[len(order) // 5 :], order[: len(order) // 5]
     if not len(held_out) or len(np.unique(labels[fitted])) < 2:
         return False
-    components = _principal_components(images[fitted], seed)
+    components = principal_components(images[fitted], seed)
     machine = SVC(C=10).fit(components(images[fitted]), labels[fitted])
     return machine.score(components(images[held_out]), labels[held_out]) >= _GOOD
 
 
-def _principal_components(images, seed):
+def principal_components(images, seed):
+    """Returns a function images -> their principal components, 40 at most, fitted to images.
+
+    Args:
+        images: [N, H, W, C]; what the function takes is of the same values.
+        seed: of the fit.
+    """
     from sklearn.decomposition import PCA
 
     flat = images.reshape(len(images), -1)
@@ -116,11 +145,17 @@ def _fit_machine(images, labels, none, seed):
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import SVC
 
-    components = _principal_components(images, seed)
+    components = principal_components(images, seed)
     features = components(np.concatenate([images, none]))
     label = np.concatenate([labels, np.full(len(none), labels.max() + 1)])
     machine = CalibratedClassifierCV(SVC(C=10), ensemble=False, cv=FOLDS).fit(features, label)
-    return lambda some: machine.predict_proba(components(shrunk(some)))[:, :-1]
+    margins = copy.copy(machine.calibrated_classifiers_[0].estimator)
+    margins.set_params(decision_function_shape="ovo")
+    return Classifier(
+        lambda some: machine.predict_proba(components(shrunk(some)))[:, :-1],
+        lambda some: margins.decision_function(components(shrunk(some))),
+        "margins of a support vector machine",
+    )
 
 
 def _fit_network(images, labels, none, seed):
@@ -137,11 +172,17 @@ def _fit_network(images, labels, none, seed):
     batches = _batches(np.concatenate([images, none]), label, steps, seed)
     network.fit(batches, verbose=0, shuffle=False)
 
-    def probabilities(some):
-        logits = network.predict(_described(shrunk(some)), batch_size=_BLOCK, verbose=0)
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))[:, :-1]
+    hidden = keras.Model(network.inputs, network.layers[-2].output)  # without the last layer
 
-    return probabilities
+    def outputs(model, some):
+        return model.predict(_described(shrunk(some)), batch_size=_BLOCK, verbose=0)
+
+    def probabilities(some):
+        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs(network, some)))[:, :-1]
+
+    return Classifier(
+        probabilities, lambda some: outputs(hidden, some), "last hidden layer of a network"
+    )
 
 
 def _network(shape, classes, seed):

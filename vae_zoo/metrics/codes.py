@@ -63,11 +63,29 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
 def _normal(model, batch):
     """Returns (mean, deviation) of the posterior, [B, D]; of a flow, those of its base."""
     posterior = model.posterior(batch["image"], batch.get("label"))
-    while hasattr(posterior, "bijector"):
+    while not distributions.has_mean(posterior):
         posterior = posterior.distribution
     centre = np.asarray(distributions.centre(posterior), np.float64)
     deviation = np.asarray(posterior.stddev(), np.float64)
     return centre.reshape(len(centre), -1), deviation.reshape(len(centre), -1)
+
+
+def posteriors(model, images, labels=None):
+    """Returns mean and deviation of images' posteriors, float [N, D] each, and nothing else.
+
+    Args:
+        model: a VAE that decodes z.
+        images: float [N, H, W, C] in [0, 1].
+        labels: int [N], for a conditional model.
+    """
+    labels = labels if model.needs_labels else None
+    size, parts = memory.images_at_once(model.image_shape, _BATCH), []
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        label = None if labels is None else labels[rows]
+        parts.append(_normal(model, {"image": images[rows], "label": label}))
+    mean, deviation = zip(*parts, strict=True)
+    return np.concatenate(mean), np.concatenate(deviation)
 
 
 def aggregate(codes):

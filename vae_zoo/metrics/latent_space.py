@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import memory
-from vae_zoo.probability import noise
+from vae_zoo.probability import distributions, noise
 
 tfd = tfp.distributions
 
@@ -88,7 +88,7 @@ def _mean_halves(latent):
 def has_exact_mean(posterior):
     """Returns whether a posterior's mean is known in closed form, and is that of all samples."""
     one_for_all_samples = posterior.batch_shape.rank == 1
-    return one_for_all_samples and isinstance(posterior, tfd.Independent)
+    return one_for_all_samples and distributions.has_mean(posterior)
 
 
 def _flat(array):

@@ -3,8 +3,15 @@
 import numpy as np
 
 from vae_zoo import memory
+from vae_zoo.metrics import distances as metric
 from vae_zoo.metrics import diversity, latent_space
-from vae_zoo.metrics.classifier import FITTED, FOLDS, fit_classifier
+from vae_zoo.metrics.classifier import (
+    FITTED,
+    FOLDS,
+    fit_classifier,
+    principal_components,
+    shrunk,
+)
 from vae_zoo.probability import noise
 
 _SURE = 0.9
@@ -49,15 +56,10 @@ def completeness(
         "label_agreement": the share of samples classified as asked for.
         {"reason"} where the labels are of no use.
     """
-    if labels is None:
-        return {"reason": "the data set has no labels"}
-    labels = np.asarray(labels)
-    if len(images) > FITTED:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:FITTED])
-        images, labels = images[chosen], labels[chosen]
-    classes, counts = np.unique(labels, return_counts=True)
-    if not 2 <= len(classes) <= _MOST_CLASSES or counts.min() < FOLDS:
-        return {"reason": _why_not(classes, counts)}
+    images, labels, reason = _usable(images, labels, seed)
+    if reason:
+        return {"reason": reason}
+    classes = np.unique(labels)
     classifier = classifier or fit_classifier(images, labels, seed)
     asked = latent_space.cycle_labels(model, num)
     samples = _generate(model, images.shape[1:], num, asked, seed)
@@ -78,6 +80,51 @@ def completeness(
     if held_out:
         figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
+
+
+def distances(samples, train, test, seed=0):
+    """Returns how far samples are from the data in the features of a classifier of its labels.
+
+    The classifier is that of `completeness`. Where the labels are of no use, the features are the
+    principal components of the pixels; the kind of the features comes with the figures.
+
+    Args:
+        samples: images of the model, float [N, H, W, C] in [0, 1].
+        train: (images, labels or None) of the training split, uint8, or float in [0, 1].
+        test: held-out images, uint8, or float in [0, 1]; as many samples are taken, at most.
+        seed: of the classifier and of the bootstrap.
+
+    Returns:
+        {"features": their kind, "num_images": of the training split, "num_samples", "samples",
+        "real": of held-out images; each of the two as metrics.distances.distances says}.
+    """
+    images, labels, reason = _usable(*train, seed)
+    if reason:
+        components = principal_components(shrunk(images), seed)
+        features, kind = (lambda some: components(shrunk(some))), "principal components"
+    else:
+        _, features, kind = fit_classifier(images, labels, seed)
+    count, real = min(len(samples), len(test)), features(images[:TESTED])
+    return {
+        "features": kind,
+        "num_images": len(real),
+        "num_samples": count,
+        "samples": metric.distances(real, features(samples[:count]), seed),
+        "real": metric.distances(real, features(test[:count]), seed),
+    }
+
+
+def _usable(images, labels, seed):
+    """Returns images and labels for a classifier, at most 10,000, and why they are of no use."""
+    labels = None if labels is None else np.asarray(labels)
+    if len(images) > FITTED:
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:FITTED])
+        images, labels = images[chosen], None if labels is None else labels[chosen]
+    if labels is None:
+        return images, labels, "the data set has no labels"
+    classes, counts = np.unique(labels, return_counts=True)
+    good = 2 <= len(classes) <= _MOST_CLASSES and counts.min() >= FOLDS
+    return images, labels, None if good else _why_not(classes, counts)
 
 
 def _why_not(classes, counts):

@@ -25,8 +25,8 @@ class CVAE(VAE):
 
     needs_labels = True
     combines = {
+        **VAE.combines,
         "prior": ("standard", "conditional", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "iaf"),
     }
 
     def build_networks(self):

@@ -16,7 +16,7 @@ from vae_zoo.vae import VAE
 
 
 class Hierarchy(VAE):
-    """A VAE of several stochastic layers; the base class of hvae and ladder_vae.
+    """A VAE of several stochastic layers; the base class of hvae, ladder_vae and others.
 
     A subclass says the shapes of the layers, and for each layer below the top the two conditional
     distributions; see the hooks. `features` returns a list, the top posterior's parameters first.

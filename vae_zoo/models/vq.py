@@ -13,19 +13,17 @@ and appendix A.1; codes out of use are reset as in Dhariwal et al. (2020), "Juke
 """
 
 import math
-import threading
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from vae_zoo import errors, networks
 from vae_zoo.errors import at_least
+from vae_zoo.models.following import Following
 from vae_zoo.networks import causal, sizes
 from vae_zoo.probability import codebook, noise
 from vae_zoo.probability.elbo import Latent
-from vae_zoo.training import optimizers
 from vae_zoo.training.loop import FiniteMean
-from vae_zoo.vae import VAE
 
 
 class Choice(NamedTuple):
@@ -42,7 +40,7 @@ class Choice(NamedTuple):
     vectors: tf.Tensor
 
 
-class VQVAE(VAE):
+class VQVAE(Following):
     """Vector-quantised autoencoder with an autoregressive prior, trained jointly.
 
     Args:
@@ -55,7 +53,8 @@ class VQVAE(VAE):
         prior_depth: blocks of the prior.
         network: "resnet", the one network of this model.
         hidden: channels at each resolution; None is networks.DEFAULT_HIDDEN's of resnet.
-        **kwargs: of VAE, but for beta and free_bits: the rate trains the prior alone.
+        **kwargs: of VAE, but for beta, free_bits and capacity: the rate trains the prior
+            alone.
 
     Raises:
         UserError: for those, and for values out of range.
@@ -80,13 +79,12 @@ class VQVAE(VAE):
         network="resnet",
         **kwargs,
     ):
-        for name, only in {"beta": 1, "free_bits": 0}.items():
+        for name, only in {"beta": 1, "free_bits": 0, "capacity": None}.items():
             if kwargs.get(name, only) != only:
                 raise errors.UserError(
                     f"{name}={kwargs[name]!r}: expected {only}. The rate of {type(self).__name__} "
                     "trains its prior alone, and nothing is gained by charging less of it."
                 )
-        self._of_replica = threading.local()  # each replica has a thread
         self.codebook_size = at_least("codebook_size", codebook_size, 2, whole=True)
         self.commitment = at_least("commitment", commitment, 0)
         if not 0 < decay < 1:
@@ -139,22 +137,10 @@ class VQVAE(VAE):
         distance = choice.encoded - tf.stop_gradient(choice.vectors)
         return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
 
-    def call(self, inputs, training=None, encoded=None):
-        if training and encoded is None:
-            encoded = self.features(*self.check_inputs(inputs))
-        self._of_replica.encoded = encoded
-        return super().call(inputs, training, encoded)
-
-    def train_step(self, data):
-        """Also moves the codebook, unless the optimizer skipped the step."""
-        key = self.noise_key(self._step())
-        logs = super().train_step(data)
-        use = self.codebook.use_of(self._of_replica.encoded, key)
-        guard = optimizers.guard(self.optimizer)
-        good = guard is None or tf.equal(guard.skipped_in_a_row.value, 0)
+    def follow(self, encoded, key, good):
+        use = self.codebook.use_of(encoded, key)
         self.codebook.follow(use, good)
         self.trackers["perplexity"].update_state(codebook.perplexity(use.counts))
-        return logs
 
     def posterior_of(self, encoded):
         """Raises a UserError: the posterior is one code for each place."""

@@ -10,15 +10,16 @@ from keras import layers
 _SMALLEST = 8  # maps are halved until a side is at most this
 
 
-def halvings(image_shape, least=1):
-    """Returns how many times a stack halves an image: until a side is at most 8.
+def halvings(image_shape, least=1, smallest=_SMALLEST):
+    """Returns how many times a stack halves an image: until a side is at most `smallest`.
 
     Args:
         image_shape: (H, W, C).
-        least: halvings that are made even if a side is at most 8 already.
+        least: halvings that are made even if a side is small enough already.
+        smallest: pixels of the shorter side.
     """
     count, side = 0, min(image_shape[:2])
-    while side > _SMALLEST or count < least:
+    while side > smallest or count < least:
         count, side = count + 1, (side + 1) // 2
     return count
 

@@ -38,19 +38,26 @@ def reparameterize(distribution, noise):
     """Returns a differentiable sample: the distribution's own noise carried through its parameters.
 
     Args:
-        distribution: a diagonal normal, or a bijection of one.
+        distribution: a normal, or a bijection of a diagonal one.
         noise: standard normals, broadcastable with [*batch, *event].
 
     Source: Kingma and Welling (2014), section 2.4.
     """
+    if isinstance(distribution, tfd.MultivariateNormalLinearOperator):
+        return distribution.bijector.forward(noise)
     if hasattr(distribution, "bijector"):
         return distribution.bijector.forward(reparameterize(distribution.distribution, noise))
     normal = distribution.distribution
     return normal.loc + normal.scale * noise
 
 
+def has_mean(distribution):
+    """Returns whether the mean is known in closed form: of a normal, not of a flow."""
+    return isinstance(distribution, (tfd.Independent, tfd.MultivariateNormalLinearOperator))
+
+
 def centre(distribution):
     """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it."""
-    if hasattr(distribution, "bijector"):
+    if not has_mean(distribution):
         return distribution.bijector.forward(centre(distribution.distribution))
     return distribution.mean()

@@ -56,10 +56,10 @@ def elbo(terms):
     return tf.reduce_mean(log_weights(terms), axis=1)
 
 
-def importance_weighted_bound(weights):
-    """Returns log (1/K sum_k w_k) in nats, [B], for log-weights [B, K].
+def importance_weighted_bound(weights, axis=1):
+    """Returns log (1/K sum_k w_k) in nats, [B], for log-weights [B, K]; or of K in another axis.
 
     Source: Burda et al. (2016), eq. 8. Its gradient weighs each sample by its normalised weight,
     so the best sample counts most.
     """
-    return tf.reduce_logsumexp(weights, axis=1) - math.log(weights.shape[1])
+    return tf.reduce_logsumexp(weights, axis=axis) - math.log(weights.shape[axis])

@@ -110,7 +110,7 @@ class FlowPrior(keras.layers.Layer):
     """
 
     analytic_kl = False
-    posteriors = ("normal", "iaf")  # names of those that it combines with
+    posteriors = tuple(posteriors.POSTERIORS)  # names of those that it combines with: all
 
     def __init__(self, latent_size, steps, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,7 @@
-"""Posteriors q(z | x) as parts of a model: normal, and iaf, the inverse autoregressive flow.
+"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, and flows.
+
+full and householder are normals with correlations, see probability.correlated; planar and radial
+are flows, see probability.planar; iaf, the inverse autoregressive flow, is
 
     z_0 = m(x) + s(x) e,   z_t = g_t z_{t-1} + (1 - g_t) m_t,   [m_t, g_t] = MADE_t(z_{t-1}, h(x))
     log q(z_T | x) = log N(e; 0, 1) - sum log s(x) - sum_t sum log g_t
@@ -14,10 +17,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import distributions
+from vae_zoo.probability import correlated, distributions, planar
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
+_FIXED_SCALE = 0.1
 _HIDDEN = (320,)  # of a MADE
 _CONTEXT = 64  # numbers of h(x)
 _GATE_BIAS = 2.0  # the flow starts close to the identity
@@ -35,12 +39,33 @@ class NormalPosterior:
 
     analytic_kl = True
 
-    def __init__(self, latent_size):
+    def __init__(self, latent_size, flow_steps=None):
+        del flow_steps
         self.parameters = 2 * latent_size
 
     def distribution(self, encoded):
         """Returns q(z | x), batch [B], of the encoder's [B, parameters]."""
         return distributions.diagonal_normal(encoded)
+
+
+class FixedNormal:
+    """A normal of one deviation, 0.1, for every image: an encoder that gives a point, or nearly.
+
+    A point itself has no density, and its ELBO would be no bound.
+
+    Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", section 3.1.
+    """
+
+    analytic_kl = True
+
+    def __init__(self, latent_size, flow_steps=None):
+        del flow_steps
+        self.parameters = latent_size
+
+    def distribution(self, encoded):
+        """Returns q(z | x), batch [B], of the encoder's [B, parameters]."""
+        mean = tf.cast(encoded, tf.float32)
+        return tfd.Independent(tfd.Normal(mean, tf.fill(tf.shape(mean), _FIXED_SCALE)), 1)
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -201,7 +226,15 @@ def _masks(size, hidden, reverse):
     return [mask.astype(np.float32) for mask in masks]
 
 
-POSTERIORS = {"normal": NormalPosterior, "iaf": InverseAutoregressiveFlow}
+POSTERIORS = {
+    "normal": NormalPosterior,
+    "fixed": FixedNormal,
+    "full": correlated.FullNormal,
+    "householder": correlated.HouseholderNormal,
+    "iaf": InverseAutoregressiveFlow,
+    "planar": planar.PlanarFlow,
+    "radial": planar.RadialFlow,
+}
 
 
 def build(name, latent_size, flow_steps, dtype):
@@ -210,15 +243,16 @@ def build(name, latent_size, flow_steps, dtype):
     Args:
         name: of POSTERIORS.
         latent_size: D.
-        flow_steps: T, of a flow.
+        flow_steps: T, of a flow and of householder.
         dtype: dtype policy of its layers.
 
     Raises:
         UserError: for fewer than one step.
     """
     errors.at_least("flow_steps", flow_steps, 1, whole=True)
-    if name == "normal":
-        return NormalPosterior(latent_size)
-    posterior = POSTERIORS[name](latent_size, flow_steps, dtype=dtype)
+    part = POSTERIORS[name]
+    if not issubclass(part, keras.layers.Layer):
+        return part(latent_size, flow_steps)
+    posterior = part(latent_size, flow_steps, dtype=dtype)
     posterior.build(None)
     return posterior

@@ -1,8 +1,9 @@
-"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, and flows.
+"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, running, and flows.
 
     vamp:         p(z) = 1/K sum_k q(z | u_k),  pseudo-inputs u_k learned
     mixture:      p(z) = sum_k w_k N(z; m_k, s_k),  all learned
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
+    running:      p(z) = N(z; m, C),  which follows the codes; see probability.running
     maf, realnvp: N(0, 1) carried through invertible steps; see vae_zoo.probability.flows
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
@@ -16,7 +17,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import distributions, flows, noise
+from vae_zoo.probability import distributions, flows, noise, posteriors
+from vae_zoo.probability.running import RunningNormal
 
 tfd = tfp.distributions
 
@@ -32,7 +34,7 @@ class Prior:
     """
 
     analytic_kl = False
-    posteriors = ("normal", "iaf")
+    posteriors = tuple(posteriors.POSTERIORS)
 
     def distribution(self, posterior, label=None):
         """Returns p(z), event shape [D]: batch shape [], or [B] where it depends on the label.
@@ -183,6 +185,7 @@ PRIORS = {
     "vamp": VampPrior,
     "mixture": NormalMixture,
     "conditional": ConditionalNormal,
+    "running": RunningNormal,
     "maf": flows.MaskedAutoregressivePrior,
     "realnvp": flows.RealNVPPrior,
 }
@@ -209,6 +212,7 @@ def build(name, latent_size, components, image_shape, num_classes, flow_steps=4)
         "vamp": (components, image_shape),
         "mixture": (components, latent_size),
         "conditional": (num_classes, latent_size),
+        "running": (latent_size,),
         "maf": (latent_size, flow_steps),
         "realnvp": (latent_size, flow_steps),
     }

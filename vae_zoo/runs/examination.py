@@ -1,18 +1,24 @@
-"""What the page of a run says: figures of a trained model, and the sections made of them."""
+"""The figures and pictures behind the page of a run; runs.sections makes the page of them."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vae_zoo import memory
-from vae_zoo.metrics import codes, coverage, latent_space
+from vae_zoo.metrics import (
+    codes,
+    coverage,
+    disentanglement,
+    latent_space,
+    sample_quality,
+    total_correlation,
+)
 from vae_zoo.probability import noise
-from vae_zoo.runs import page, plots
+from vae_zoo.runs import plots
 
 _FEATURES = 50  # principal components of pixels, in which distances are taken
 _REFERENCE = 2000  # training images of the distances, at most
 _SHOWN = 10  # images in a row
-_COLLAPSED = 0.01  # nats of a dimension that holds nothing
 _DRAWN = 250  # samples at once
 
 
@@ -66,11 +72,16 @@ def examine(model, splits, *, num_images, num, seed=0, progress=None):
         "distortion": _summary(found.distortion),
         "rate_per_dimension": statistics.rate_per_dimension,
         "samples": _against_data(splits, images, samples),
+        "distances": _distances(splits, samples, seed),
         "linear_probe": codes.linear_probe(found, labels, seed),
     }
     if found.mean is not None:
         mean, deviation = codes.aggregate(found)
         figures["aggregate_posterior"] = {"mean": mean.tolist(), "deviation": deviation.tolist()}
+        if statistics.rate_per_dimension is not None and model.prior_name == "standard":
+            figures["rate_split"] = total_correlation.rate_split(found.mean, found.deviation, seed)
+        if splits.factors("train") is not None:
+            figures["disentanglement"] = disentangled(model, splits, seed)
     changes = None
     if model.decodes_z:
         changes = latent_space.path_changes(model, seed=seed)
@@ -79,188 +90,6 @@ def examine(model, splits, *, num_images, num, seed=0, progress=None):
     pictures = _pictures(model, images, labels, found, samples, splits, changes, seed)
     progress(1.0)
     return Examination(figures, found, labels, splits.label_names, changes, pictures)
-
-
-def sections(found, reports, rows):
-    """Yields the parts of the page.
-
-    Args:
-        found: an Examination.
-        reports: {name: report.json}, the run's own first.
-        rows: of metrics.csv.
-    """
-    yield page.paragraph(
-        "Everything here is measured on the test images, which the training has not seen, or on "
-        "draws from the prior.",
-        "note",
-    )
-    yield from _overview(reports)
-    yield from _nats(found)
-    yield from _codes(found)
-    yield from _continuity(found)
-    yield from _completeness(found)
-    yield from _training(rows)
-
-
-def _overview(reports):
-    yield page.heading("The figures")
-    names = {
-        "model": "model",
-        "dataset": "data",
-        "binarization": "binarisation",
-        "elbo": "ELBO, nats",
-        "rate": "rate, nats",
-        "distortion": "distortion, nats",
-        "nll": "negative log-likelihood, nats",
-        "bits_per_dim": "bits per dimension",
-        "active_units": "active units",
-        "parameters": "parameters",
-        "epochs": "epochs",
-        "minutes": "minutes of training",
-    }
-    lines = [["", *reports]]
-    for key, words in names.items():
-        if any(key in report for report in reports.values()):
-            lines.append([words, *(_cell(report.get(key)) for report in reports.values())])
-    yield page.table(lines)
-    for report in reports.values():
-        for note in report.get("notes", []):
-            yield page.paragraph(note, "note")
-
-
-def _nats(found):
-    yield page.heading("Where the nats go")
-    yield page.paragraph(
-        "The ELBO of an image is what its reconstruction costs (distortion) and what its code "
-        "costs (rate): ELBO = - distortion - rate. Both are in nats."
-    )
-    yield page.histogram({"rate": found.codes.rate}, "Rate of each test image", "nats")
-    yield page.histogram(
-        {"distortion": found.codes.distortion}, "Distortion of each test image", "nats"
-    )
-    yield from _named(found, "reconstructions")
-    rates = found.figures["rate_per_dimension"]
-    if rates is None:
-        return
-    ordered = np.sort(rates)[::-1]
-    yield page.bars(ordered, "Rate of each latent dimension, sorted", "dimension", "nats")
-    unused = int((ordered < _COLLAPSED).sum())
-    if unused:
-        yield page.paragraph(
-            f"{unused} of {len(ordered)} dimensions carry less than {_COLLAPSED} nats: the "
-            "posterior has collapsed to the prior there, and the decoder does not look at them. "
-            "That is a waste, not an error. A smaller --set latent_size, --set free_bits=0.5 or "
-            "--set warmup_steps=4000 change it.",
-            "warning",
-        )
-
-
-def _codes(found):
-    if found.codes.mean is None:
-        return
-    yield page.heading("The codes")
-    aggregate = found.figures["aggregate_posterior"]
-    yield page.paragraph(
-        "Together, the posteriors of all images should fill the prior, a normal of mean 0 and "
-        "deviation 1 in each dimension. Where they do not, prior draws land where no image was: "
-        "the model draws something that it never learned (Hoffman and Johnson, 2016)."
-    )
-    yield page.bars(
-        aggregate["mean"], "Mean of the aggregate posterior (prior: 0)", "dimension", "mean"
-    )
-    yield page.bars(
-        aggregate["deviation"],
-        "Deviation of the aggregate posterior (prior: 1)",
-        "dimension",
-        "deviation",
-    )
-    yield page.scatter(_groups(found), "Posterior means, in their two main directions.")
-    probe = found.figures["linear_probe"]
-    if "accuracy" in probe:
-        yield page.paragraph(
-            "A linear classifier reads the label out of the code in "
-            f"{100 * probe['accuracy']:.0f}% of {probe['num_images']} images (the largest class "
-            f"alone: {100 * probe['chance']:.0f}%)."
-        )
-    yield from _named(found, "traversals")
-
-
-def _continuity(found):
-    if found.changes is None:
-        return
-    yield page.heading("Continuity")
-    yield page.paragraph(
-        "A small step in the latent space should be a small, smooth change of the image. For each "
-        "step on straight paths between prior draws: the change of the image over the length of "
-        "the step, a local Lipschitz constant of the decoder. A long tail to the right means jumps."
-    )
-    yield page.histogram({"change": found.changes[0].ravel()}, "Change for a step in z", "change")
-    yield from _named(found, "smoothest", "roughest")
-
-
-def _completeness(found):
-    yield page.heading("Completeness")
-    against = found.figures["samples"]
-    yield page.paragraph(
-        "Every draw from the prior should decode to something that could be an image of the data, "
-        "and all kinds of images should appear. Samples are the means that the decoder gives; "
-        f"distances are taken in {against['features']} principal components of the pixels."
-    )
-    rows = [["", "samples", "real images, the value to compare with"]]
-    meaning = {
-        "precision": "precision: samples that lie where images lie",
-        "recall": "recall: images that lie where samples lie",
-        "density": "density: how densely images surround a sample",
-        "coverage": "coverage: images that have a sample near them",
-    }
-    for key, words in meaning.items():
-        rows.append([words, f"{against[key]:.2f}", f"{against['real'][key]:.2f}"])
-    yield page.table(rows)
-    copies = against["memorisation"]
-    if copies["ratio"] is not None:
-        text = (
-            f"The nearest training image of a sample is {copies['ratio']:.2f} times as far as that "
-            "of a test image (medians)."
-        )
-        if copies["ratio"] < 0.5:
-            yield page.paragraph(f"{text} Samples seem to be copies of training images.", "warning")
-        else:
-            yield page.paragraph(text)
-    yield from _named(found, "samples", "neighbours")
-
-
-def _training(rows):
-    if not rows:
-        return
-    yield page.heading("The training")
-    for name in ("elbo", "rate", "distortion"):
-        series = {"training": name, "validation": f"val_{name}"}
-        curves = {words: _column(rows, key) for words, key in series.items()}
-        yield page.lines(curves, f"{name} of each epoch", "epoch", "nats")
-
-
-def _column(rows, key):
-    """Returns (epoch, number) of a column of metrics.csv; what is no number is left out."""
-    pairs = ((row["epoch"], row.get(key)) for row in rows)
-    return [pair for pair in pairs if isinstance(pair[1], (int, float))]
-
-
-def _named(found, *names):
-    for name in names:
-        if name in found.pictures:
-            yield page.picture(*found.pictures[name])
-
-
-def _groups(found):
-    points = codes.plane(found.codes)
-    if found.labels is None:
-        return {"images": points}
-    names = found.label_names or {}
-    labels = np.asarray(found.labels)
-    return {
-        str(names[label] if label < len(names) else label): points[labels == label]
-        for label in np.unique(labels)
-    }
 
 
 def _draw(model, num, seed):
@@ -285,6 +114,29 @@ def _against_data(splits, images, samples):
         "real": coverage.fidelity_and_diversity(training[:count], images[:count]),
         "memorisation": coverage.memorisation(samples, training, images),
     }
+
+
+def disentangled(model, splits, seed=0):
+    """Returns the scores of metrics.disentanglement, of training images.
+
+    Args:
+        model: a VAE of normal posteriors.
+        splits: data whose factors are known.
+        seed: of the scores.
+    """
+    count = disentanglement.IMAGES
+    mean, deviation = codes.posteriors(
+        model, splits.images("train", count), splits.labels("train", count)
+    )
+    found = disentanglement.scores(mean, deviation, splits.factors("train", count), seed)
+    return {"factors": list(splits.factor_names or []), "num_images": len(mean), **found}
+
+
+def _distances(splits, samples, seed):
+    """Returns Frechet and kernel distances; of images before they are made binary."""
+    fitted, tested = sample_quality.FITTED, sample_quality.TESTED
+    train = splits.raw("train")[:fitted], splits.labels("train", fitted)
+    return sample_quality.distances(samples, train, splits.raw("test")[:tested], seed)
 
 
 def _flat(images):
@@ -332,11 +184,3 @@ def _summary(values):
     low, median, high = np.percentile(values, (5, 50, 95))
     spread = {"p5": float(low), "median": float(median), "p95": float(high)}
     return {"mean": float(values.mean()), **spread}
-
-
-def _cell(value):
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) else value
