@@ -2,11 +2,37 @@
 
 from vae_zoo import registry
 
+MEDIANS = "Medians, with the interval that holds the median at 95%."
 
-def table(rows):
-    """Returns rows of text as a Markdown table."""
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+
+def table(columns, rows):
+    """Returns a Markdown table.
+
+    A cell of what a row lacks is empty; the first one says why, where the row does.
+
+    Args:
+        columns: {head: template of str.format, or function, of a row; gives the cell's text}.
+        rows: a dict each.
+    """
+    lines = [list(columns), ["---"] * len(columns), *(list(_cells(columns, row)) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cells(columns, row):
+    reason, known = not_measured(row), {k: v for k, v in row.items() if v is not None}
+    for cell in columns.values():
+        try:
+            yield cell.format(**known) if isinstance(cell, str) else cell(known)
+        except KeyError:
+            yield reason
+            reason = ""
+
+
+def not_measured(row):
+    """Returns why a row has no figures, or "" where it has them."""
+    reason = row.get("not_measured", "")
+    prefix = "" if not reason or reason.startswith("not measured") else "not measured: "
+    return prefix + reason
 
 
 def interval(figure):
@@ -19,9 +45,21 @@ def speed(figure):
     return f"{figure['median']:,.0f} ({figure['low']:,.0f} to {figure['high']:,.0f})"
 
 
-def percent(share):
+def share(figure):
+    """Returns a share's median and the interval that holds it, in percents."""
+    low, high = (percent(figure[end]) for end in ("low", "high"))
+    return f"{percent(figure['median'])} ({low} to {high})"
+
+
+def percent(value):
     """Returns a share as whole percents."""
-    return f"{100 * share:.0f}%"
+    return f"{100 * value:.0f}%"
+
+
+def nll(row):
+    """Returns a row's NLL with its standard error, and what kind of NLL it is."""
+    bound = ", a bound" if row.get("is_bound") else ""
+    return f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{given_label(row['model'])}{bound}"
 
 
 def given_label(name):

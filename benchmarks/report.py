@@ -7,8 +7,8 @@ import pathlib
 
 from absl import flags
 
-from benchmarks import device_report, sections
-from benchmarks.markdown import given_label, interval, provenance, table
+from benchmarks import device_report, scaling_report, sections
+from benchmarks.markdown import given_label, interval, nll, not_measured, provenance, table
 from vae_zoo import registry
 
 FLAGS = flags.FlagValues()
@@ -35,17 +35,25 @@ def run():
     print(f"written to {ROOT / 'RESULTS.md'} and {readme}")
 
 
+_MODELS = {
+    "name": "`{name}`",
+    "what it is": "{idea}",
+    "source": "{source}",
+    "parameters": "{parameters:,}",
+    "NLL": "{nll}",
+}
+
+
 def with_models(text):
     """Returns README's text with the table of models, and their NLLs, between its two markers."""
     before, start, rest = text.partition("<!-- models -->\n")
     _, end, after = rest.partition("<!-- /models -->")
-    nll = _nll_of_models()
-    rows = [["name", "what it is", "source", "parameters", "NLL"]]
-    for name in registry.model_names():
-        spec = registry.spec(name)
-        rows.append([f"`{name}`", spec.idea, spec.source, f"{spec.parameters:,}"])
-        rows[-1].append(nll.get(name, "not measured"))
-    return before + start + table(rows) + end + after
+    measured = _nll_of_models()
+    rows = [
+        {"name": name, **registry.spec(name)._asdict(), "nll": measured.get(name, "not measured")}
+        for name in registry.model_names()
+    ]
+    return before + start + table(_MODELS, rows) + end + after
 
 
 def _nll_of_models():
@@ -64,6 +72,28 @@ def _nll_of_models():
     return found
 
 
+_QUALITY = {
+    "model": "`{model}`",
+    "parameters": "{parameters:,}",
+    "epochs": lambda row: str(row["curve"][-1]["epochs"]),
+    "minutes": lambda row: f"{row['curve'][-1]['minutes']:.1f}",
+    "CPU minutes": lambda row: f"{row['curve'][-1]['cpu_minutes']:.1f}",
+    "ELBO": "{final[elbo]:.2f}",
+    "NLL": lambda row: nll({**row["final"], "model": row["model"]}),
+    "test images": "{final[num_images]:,}",
+    "samples": "{final[num_samples]:,}",
+    "images/s": "{images_per_second:,.0f}",
+}
+_MINUTES = {
+    "model": "`{model}`",
+    **{
+        f"{target} nats": lambda row, target=target: minutes_to(_points(row), target)
+        for target in _TARGETS
+    },
+    "the curve's end": lambda row: "{1:.2f} nats at {0:.1f}".format(*_points(row)[-1]),
+}
+
+
 def quality(results):
     """Yields the section on likelihood against minutes."""
     found = [result for result in results if result["benchmark"].startswith("quality-")]
@@ -71,39 +101,28 @@ def quality(results):
         return
     from vae_zoo.runs import plots
 
+    rows = [result["figures"] for result in found]
     yield "## Likelihood on binarised MNIST\n"
     yield (
         "Nats, with the standard error over images: the first so many of the test images, with so "
         "many importance samples each. Minutes are of training and its validation, on the cores "
         "named below; the figure is of the weights with the best validation objective.\n"
     )
-    rows = [["model", "parameters", "epochs", "minutes", "CPU minutes", "ELBO", "NLL"]]
-    rows[0] += ["test images", "samples", "images/s"]
-    rows += [_quality_row(result["figures"]) for result in found]
-    yield table(rows)
-    curves = {
-        result["figures"]["model"]: [(p["minutes"], p["nll"]) for p in result["figures"]["curve"]]
-        for result in found
-    }
-    plots.nll_curves(ROOT / _CURVES, curves)
+    yield table(_QUALITY, rows)
+    plots.nll_curves(ROOT / _CURVES, {row["model"]: _points(row) for row in rows})
     yield "Minutes of training until the curve is at or below so many nats:\n"
-    rows = [["model", *(f"{target} nats" for target in _TARGETS), "the curve's end"]]
-    rows += [
-        [
-            f"`{name}`",
-            *(minutes_to(curve, target) for target in _TARGETS),
-            f"{curve[-1][1]:.2f} nats at {curve[-1][0]:.1f}",
-        ]
-        for name, curve in curves.items()
-    ]
-    yield table(rows)
-    point = found[0]["figures"]
+    yield table(_MINUTES, rows)
     yield (
         f"![NLL against minutes]({_CURVES})\n\nThe curve: "
-        f"{point['curve_images']:,} test images, {point['curve_samples']:,} importance samples: "
-        "the first ones, fewer than the first table's.\n"
+        f"{rows[0]['curve_images']:,} test images, {rows[0]['curve_samples']:,} importance "
+        "samples: the first ones, fewer than the first table's.\n"
     )
     yield provenance(found)
+
+
+def _points(row):
+    """Returns a model's curve, [(minutes, nats)]."""
+    return [(point["minutes"], point["nll"]) for point in row["curve"]]
 
 
 def minutes_to(curve, target):
@@ -124,9 +143,7 @@ def minutes_to(curve, target):
 
 def latency(results):
     """Yields the sections on the decoder's and the sampler's latency."""
-    for result in results:
-        if result["benchmark"] != "latency":
-            continue
+    for result in sections.of("latency", results):
         for what, title in (("decode", "decoder"), ("sample", "sampler")):
             # Where a row does not say, it is the decoder's.
             rows = [row for row in result["figures"] if row.get("what", "decode") == what]
@@ -136,28 +153,46 @@ def latency(results):
         yield provenance([result])
 
 
+def _latency(rows):
+    """Yields the text and the table of one signature's rows, one for each batch size."""
+    ratios = ", ".join(
+        f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+        for row in rows
+    )
+    yield (
+        f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
+        f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
+    )
+    made = [
+        {
+            "name": sections.words(name),
+            **{_batch(row): _milliseconds(row["latency"][name]) for row in rows},
+        }
+        for name in rows[0]["latency"]
+    ]
+    yield table({"": "{name}", **{_batch(row): f"{{{_batch(row)}}}" for row in rows}}, made)
+
+
+def _batch(row):
+    return f"batch {row['batch_size']}"
+
+
+def _milliseconds(figures):
+    if "not_measured" in figures:
+        return not_measured(figures)
+    return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"
+
+
 def memory(results):
     """Yields the section on memory."""
-    for result in results:
-        if result["benchmark"] == "memory":
-            figures = result["figures"]
-            yield "## Memory\n"
-            yield (
-                f"`python -m vae_zoo.train --model={figures['model']}`: "
-                f"{figures['peak_bytes'] / 1e9:.2f} GB resident at the peak.\n"
-            )
-            yield provenance([result])
-
-
-def scaling(results):
-    """Yields the section on several workers."""
-    from benchmarks import scaling_report
-
-    for result in results:
-        if result["benchmark"] == "scaling":
-            for part in scaling_report.parts(result["figures"]):
-                yield part if isinstance(part, str) else table(part)
-            yield provenance([result])
+    for result in sections.of("memory", results):
+        figures = result["figures"]
+        yield "## Memory\n"
+        yield (
+            f"`python -m vae_zoo.train --model={figures['model']}`: "
+            f"{figures['peak_bytes'] / 1e9:.2f} GB resident at the peak.\n"
+        )
+        yield provenance([result])
 
 
 _SECTIONS = (
@@ -171,44 +206,5 @@ _SECTIONS = (
     sections.likelihood,
     latency,
     memory,
-    scaling,
+    scaling_report.scaling,
 )
-
-
-def _quality_row(figures):
-    last, final = figures["curve"][-1], figures["final"]
-    return [
-        f"`{figures['model']}`",
-        f"{figures['parameters']:,}",
-        str(last["epochs"]),
-        f"{last['minutes']:.1f}",
-        f"{last['cpu_minutes']:.1f}",
-        f"{final['elbo']:.2f}",
-        f"{final['nll']:.2f} ± {final['nll_stderr']:.2f}{given_label(figures['model'])}",
-        f"{final['num_images']:,}",
-        f"{final['num_samples']:,}",
-        f"{figures['images_per_second']:,.0f}",
-    ]
-
-
-def _latency(rows):
-    """Yields the text and the table of one signature's rows, one for each batch size."""
-    ratios = ", ".join(
-        f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
-        for row in rows
-    )
-    yield (
-        f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
-        f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
-    )
-    lines = [["", *(f"batch {row['batch_size']}" for row in rows)]]
-    for name in rows[0]["latency"]:
-        lines.append([name.replace("_", " "), *(_milliseconds(row, name) for row in rows)])
-    yield table(lines)
-
-
-def _milliseconds(row, name):
-    figures = row["latency"][name]
-    if "not_measured" in figures:
-        return f"not measured: {figures['not_measured']}"
-    return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"

@@ -1,44 +1,68 @@
-"""The report's section on several workers: measurements, the model's check, predictions."""
+"""RESULTS.md's section on several workers: measurements, the model's check, predictions."""
 
-from benchmarks.markdown import interval
+from benchmarks.markdown import interval, provenance, table
+from benchmarks.sections import of
+
+_ROWS = {
+    "model": "`{model}`",
+    "workers": "{workers}",
+    "images a worker": "{batch_size}",
+    "strategy": lambda row: (
+        row["strategy"] + (" (oversubscribed)" if row["oversubscribed"] else "")
+    ),
+    "ms a step": lambda row: interval(row["step"]),
+    "images/s": lambda row: (
+        f"{1000 * row['workers'] * row['batch_size'] / row['step']['median']:,.0f}"
+    ),
+    "a worker, to `one`": lambda row: interval(row["to_one"]),
+}
+_CHECK = {
+    "model": "`{model}`",
+    "workers": "{workers}",
+    "images a worker": "{batch_size}",
+    "measured, ms": "{measured_ms:.2f}",
+    "model, ms": "{predicted_ms:.2f}",
+    "error": lambda row: f"{100 * row['relative_error']:+.0f}%",
+}
+_PREDICTIONS = {
+    "link, Gbit/s": "{link_gbit:g}",
+    "ring": "{transport}",
+    "workers": "{workers:,}",
+    "ms: compute": "{parts_ms[compute]:.2f}",
+    "other workers' batches": "{parts_ms[global_batch]:.2f}",
+    "all-reduce": "{parts_ms[all_reduce]:.2f}",
+    "images/s": "{images_per_second:,.0f}",
+    "efficiency": lambda row: f"{100 * row['efficiency']:.0f}%",
+}
+
+
+def scaling(results):
+    """Yields the section."""
+    for result in of("scaling", results):
+        yield from parts(result["figures"])
+        yield provenance([result])
 
 
 def parts(figures):
-    """Yields the section's paragraphs, and its tables as rows of text.
+    """Yields the section's paragraphs and tables.
 
     Args:
         figures: of a result of the benchmark `scaling`.
     """
-    yield "## Several workers\n"
-    yield _measured(figures)
-    rows = [["model", "workers", "images a worker", "strategy", "ms a step", "images/s"]]
-    rows[0] += ["a worker, to `one`"]
-    yield rows + [_row(row) for row in figures["rows"]]
-    yield _model(figures)
-    rows = [["model", "workers", "images a worker", "measured, ms", "model, ms", "error"]]
-    yield rows + [_check_row(row) for row in figures["check"]]
-    if figures["predictions"]:
-        yield from _predictions(figures["predictions"])
-
-
-def _measured(figures):
     agreement = [row for rows in figures["agreement"].values() for row in rows]
     largest = max(row["largest_difference"] for row in agreement)
-    return (
+    yield "## Several workers\n"
+    yield (
         "The command's own loop and pipeline, one thread and one core a worker, processes on one "
         "machine; `one` is without a strategy, `mirrored` two logical CPUs in one process. Losses, "
         "and the sum of all |weights|, differ from those of one process on the same global batch "
         f"by {largest:.0e} at most, relative ({figures['tolerance']:.0e} is allowed).\n"
     )
-
-
-def _row(row):
-    speed = 1000 * row["workers"] * row["batch_size"] / row["step"]["median"]
-    strategy = row["strategy"] + (" (oversubscribed)" if row["oversubscribed"] else "")
-    return [
-        *(f"`{row['model']}`", str(row["workers"]), str(row["batch_size"]), strategy),
-        *(interval(row["step"]), f"{speed:,.0f}", interval(row["to_one"])),
-    ]
+    yield table(_ROWS, figures["rows"])
+    yield _model(figures)
+    yield table(_CHECK, figures["check"])
+    if figures["predictions"]:
+        yield from _predictions(figures["predictions"])
 
 
 def _model(figures):
@@ -67,14 +91,6 @@ def _unchecked(figures):
     return ""
 
 
-def _check_row(row):
-    return [
-        *(f"`{row['model']}`", str(row["workers"]), str(row["batch_size"])),
-        *(f"{row['measured_ms']:.2f}", f"{row['predicted_ms']:.2f}"),
-        f"{100 * row['relative_error']:+.0f}%",
-    ]
-
-
 def _predictions(predictions):
     """Yields what the model says of more workers, at the largest batch."""
     size = max(row["batch_size"] for row in predictions)
@@ -85,14 +101,4 @@ def _predictions(predictions):
         "what a byte and a message cost above. All-reduced: "
         f"{shown[0]['all_reduced_bytes'] / 1e6:.2f} MB a step. A GPU: not measured.\n"
     )
-    rows = [["link, Gbit/s", "ring", "workers", "ms: compute", "other workers' batches"]]
-    rows[0] += ["all-reduce", "images/s", "efficiency"]
-    yield rows + [_prediction_row(row) for row in shown]
-
-
-def _prediction_row(row):
-    return [
-        *(f"{row['link_gbit']:g}", row["transport"], f"{row['workers']:,}"),
-        *(f"{milliseconds:.2f}" for milliseconds in row["parts_ms"].values()),
-        *(f"{row['images_per_second']:,.0f}", f"{100 * row['efficiency']:.0f}%"),
-    ]
+    yield table(_PREDICTIONS, shown)

@@ -1,13 +1,31 @@
-"""RESULTS.md's sections on training: the zoo, peers, throughput, input; and on the likelihood."""
+"""RESULTS.md's sections: each takes all results, and yields what it says of those of its kind."""
 
-from benchmarks.markdown import given_label, interval, percent, provenance, speed, table
+from benchmarks.markdown import MEDIANS, interval, nll, provenance, share, speed, table
 
-_MEDIANS = "Medians, with the interval that holds the median at 95%."
+
+def of(name, results):
+    """Returns the results of a benchmark."""
+    return [result for result in results if result["benchmark"] == name]
+
+
+_ZOO = {
+    "model": "`{model}`",
+    "data": "{dataset}, {binarization}",
+    "minutes": "{minutes:.1f}",
+    "epochs": "{epochs}",
+    "batch": "{batch_size}",
+    "ELBO": "{elbo:.2f}",
+    "NLL": nll,
+    "bits/dim": "{bits_per_dim:.3f}",
+    "active units": "{active_units}",
+    "images/s": "{images_per_second:,.0f}",
+    "samples": "[grid](benchmarks/results/zoo/{model}-{dataset}.png)",
+}
 
 
 def zoo(results):
     """Yields the section on every model in equal time."""
-    for result in _of("zoo", results):
+    for result in of("zoo", results):
         rows = result["figures"]
         minutes = [row["minutes"] for row in rows]
         yield "## The zoo in equal time\n"
@@ -19,39 +37,33 @@ def zoo(results):
             "has no meaning. Given the label: of p(x | y), which does not compare with the others. "
             "A table for each machine: time is equal within one alone.\n"
         )
-        lines = [["model", "data", "minutes", "epochs", "batch", "ELBO", "NLL", "bits/dim"]
-                 + ["active units", "images/s", "samples"]]  # fmt: skip
         machines = {}
         for row in rows:
             machines.setdefault(str(row["origin"]["machine"]), []).append(row)
         for same in machines.values():
-            yield table(lines + [_zoo_row(row) for row in same])
+            yield table(_ZOO, same)
             yield provenance([row["origin"] for row in same])
 
 
-def _zoo_row(row):
-    picture = f"benchmarks/results/zoo/{row['model']}-{row['dataset']}.png"
-    bound = ", a bound" if row["is_bound"] else ""
-    bits = row.get("bits_per_dim")
-    units = row.get("active_units")
-    return [
-        f"`{row['model']}`",
-        f"{row['dataset']}, {row['binarization']}",
-        f"{row['minutes']:.1f}",
-        str(row["epochs"]),
-        str(row["batch_size"]),
-        f"{row['elbo']:.2f}",
-        f"{row['nll']:.2f} ± {row['nll_stderr']:.2f}{given_label(row['model'])}{bound}",
-        "" if bits is None else f"{bits:.3f}",
-        "" if units is None else str(units),
-        f"{row['images_per_second']:,.0f}",
-        f"[grid]({picture})",
-    ]
+_IMAGES = {
+    "data": "{dataset}",
+    "model": "`{model}`",
+    "minutes": "{minutes:.1f}",
+    "steps": "{steps:,}",
+    "bits/dim": lambda row: f"{row['bits_per_dim']:.2f}" + " (a bound)" * row["is_bound"],
+    "PSNR, dB": "{reconstruction[psnr]:.1f}",
+    "mean colour, dB": "{reconstruction[psnr_mean_colour]:.1f}",
+    "completeness": "{completeness[share]:.0%}",
+    "real images": "{completeness[test_share]:.0%}",
+    "active units": "{active_units}",
+    "images/s": "{images_per_second:,.0f}",
+    "samples": "[grid](benchmarks/results/images/{picture})",
+}
 
 
 def images(results):
     """Yields the section on pictures in colour."""
-    for result in _of("images", results):
+    for result in of("images", results):
         rows = result["figures"]
         yield "## Pictures in colour\n"
         yield (
@@ -61,151 +73,126 @@ def images(results):
             "samples that a classifier is surely of one class of, next to the same share of real "
             "test images.\n"
         )
-        lines = [["data", "model", "minutes", "steps", "bits/dim", "PSNR, dB", "mean colour, dB"]]
-        lines[0] += ["completeness", "real images", "active units", "images/s", "samples"]
-        yield table(lines + [_image_row(row) for row in rows])
+        yield table(_IMAGES, rows)
         yield provenance([row["origin"] for row in rows])
-
-
-def _image_row(row):
-    near, complete = row["reconstruction"], row["completeness"]
-    units = row.get("active_units")
-    bound = " (a bound)" if row["is_bound"] else ""
-    return [
-        row["dataset"],
-        f"`{row['model']}`",
-        f"{row['minutes']:.1f}",
-        f"{row['steps']:,}",
-        f"{row['bits_per_dim']:.2f}{bound}" if "bits_per_dim" in row else "",
-        f"{near['psnr']:.1f}",
-        f"{near['psnr_mean_colour']:.1f}",
-        percent(complete["share"]) if complete.get("share") is not None else "",
-        percent(complete["test_share"]) if complete.get("test_share") is not None else "",
-        "" if units is None else str(units),
-        f"{row['images_per_second']:,.0f}",
-        f"[grid](benchmarks/results/images/{row['picture']})",
-    ]
 
 
 def peers(results):
     """Yields the section on training against other frameworks."""
-    for result in _of("peers", results):
+    for result in of("peers", results):
+        rows = result["figures"]
         yield "## Training against PyTorch, pythae and Keras's example\n"
         yield (
             "How many times as many images a second ours trains, on images of digits; the same "
             "architecture, weights, batch and threads, taking turns in one process; parameter "
-            f"counts and losses were compared first. {_MEDIANS} Ours runs with its data pipeline "
+            f"counts and losses were compared first. {MEDIANS} Ours runs with its data pipeline "
             "and guard; PyTorch has its batches in memory, channels last, and a fused Adam; "
             "pythae's trainer knows no bfloat16 on a CPU.\n"
         )
-        ratios = [row.get("ratio", {}) for row in result["figures"]]
-        names = list(dict.fromkeys(name for each in ratios for name in each))
-        lines = [["model", "batch", "precision", *(f"to {n.replace('_', ' ')}" for n in names)]]
-        lines[0] += ["ours, images/s", "share of float32 peak"]
-        yield table(lines + [_peer_row(row, names) for row in result["figures"]])
+        columns = {"model": "`{model}`", "batch": "{batch_size}", "precision": "{precision}"}
+        for name in dict.fromkeys(name for row in rows for name in row.get("ratio", {})):
+            columns[f"to {words(name)}"] = lambda row, name=name: interval(row["ratio"][name])
+        columns["ours, images/s"] = "{images_per_second[vae_zoo][median]:,.0f}"
+        columns["share of float32 peak"] = lambda row: share(row["share_of_float32_peak"])
+        yield table(columns, rows)
         yield provenance([result])
 
 
-def _peer_row(row, names):
-    named = [f"`{row['model']}`", str(row["batch_size"]), row["precision"]]
-    if "not_measured" in row:
-        return [*named, row["not_measured"], *[""] * (len(names) + 1)]
-    return [
-        *named,
-        *(interval(row["ratio"][name]) if name in row["ratio"] else "" for name in names),
-        f"{row['images_per_second']['vae_zoo']['median']:,.0f}",
-        _share(row["share_of_float32_peak"]),
-    ]
+_THROUGHPUT = {
+    "device": "{device}",
+    "model": "`{model}`",
+    "precision": "{precision}",
+    "batch": "{batch_size}",
+    "training, images/s": lambda row: speed(row["train"]),
+    "sampling, images/s": lambda row: speed(row["sample"]),
+    "MFLOP/image": lambda row: f"{row['flops_per_image'] / 1e6:,.1f}",
+    "share of peak": lambda row: share(row["share_of_peak"]),
+    "memory": lambda row: f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
+}
 
 
 def throughput(results):
     """Yields the section on every model's speed."""
-    for result in _of("throughput", results):
+    for result in of("throughput", results):
         yield "## Throughput\n"
         yield (
             "Images a second of training and of sampling, arithmetic of a training step counted "
             "from its graph, its share of the matrix-product peak of that device and precision "
-            f"in the same process, and peak memory. {_MEDIANS}\n"
+            f"in the same process, and peak memory. {MEDIANS}\n"
         )
-        lines = [["device", "model", "precision", "batch", "training, images/s"]
-                 + ["sampling, images/s", "MFLOP/image", "share of peak", "memory"]]  # fmt: skip
-        yield table(lines + [_throughput_row(row) for row in result["figures"]])
+        yield table(_THROUGHPUT, result["figures"])
         yield provenance([result])
 
 
-def _throughput_row(row):
-    if "model" not in row:
-        return [row["device"], row["not_measured"], *[""] * 7]
-    named = [row["device"], f"`{row['model']}`", row["precision"], str(row["batch_size"])]
-    if "not_measured" in row:
-        return [*named, row["not_measured"], *[""] * 4]
-    return [
-        *named,
-        speed(row["train"]),
-        speed(row["sample"]),
-        f"{row['flops_per_image'] / 1e6:,.1f}",
-        _share(row["share_of_peak"]),
-        f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
-    ]
+_INPUT = {
+    "pipeline": "the pipeline alone",
+    "step": "training on one batch, again and again",
+    "loop": "training on the pipeline's batches",
+    "command": "the command over {epochs} epochs, validation, checkpoints and logs included",
+}
 
 
 def input(results):
     """Yields the section on the data pipeline."""
-    for result in _of("input", results):
+    for result in of("input", results):
         figures = result["figures"]
         yield "## The data pipeline, and the command\n"
         yield (
             f"`{figures['model']}` on {figures['dataset']}, binarization "
             f"{figures['binarization']}, batches of {figures['batch_size']}; images a second. "
-            f"{_MEDIANS}\n"
+            f"{MEDIANS}\n"
         )
-        names = {
-            "pipeline": "the pipeline alone",
-            "step": "training on one batch, again and again",
-            "loop": "training on the pipeline's batches",
-        }
-        lines = [["what", "images/s"]]
-        lines += [[text, speed(figures["speed"][name])] for name, text in names.items()]
-        command = figures["command"]
-        lines.append([f"the command over {figures['epochs']} epochs, validation, checkpoints and "
-                      "logs included", speed(command)])  # fmt: skip
-        yield table(lines)
+        speeds = {**figures["speed"], "command": figures["command"]}
+        rows = [
+            {"what": what.format(**figures), "images/s": speed(speeds[name])}
+            for name, what in _INPUT.items()
+        ]
+        yield table({"what": "{what}", "images/s": "{images/s}"}, rows)
         yield (
             f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
             f"command to the bare step beside it: {interval(figures['command_to_step'])}, the "
-            f"least and the greatest of {len(command['values'])} runs.\n"
+            f"least and the greatest of {len(figures['command']['values'])} runs.\n"
         )
         yield provenance([result])
 
 
+_LIKELIHOOD = {
+    "": "{name}",
+    "samples/s": "{speed}",
+    "ms an image": "{milliseconds:.1f}",
+    "NLL": "{nll:.2f}",
+}
+
+
 def likelihood(results):
     """Yields the section on importance-weighted samples a second."""
-    for result in _of("likelihood", results):
+    for result in of("likelihood", results):
         figures = result["figures"]
+        samples = figures["num_samples"]
         ratios = ", ".join(
             f"{interval(ratio)} times {name.replace('_', ' at batch size ')}"
             for name, ratio in figures["ratio"].items()
         )
         yield "## Importance-weighted likelihood\n"
         yield (
-            f"An MLP of {'-'.join(map(str, figures['network']))}, {figures['num_samples']:,} "
+            f"An MLP of {'-'.join(map(str, figures['network']))}, {samples:,} "
             f"samples of {figures['num_images']} images of {figures['dataset']}: ours {ratios} "
-            f"(`get_nll`); {_share(figures['share_of_float32_peak'])} of the float32 peak. "
-            f"{_MEDIANS}\n"
+            f"(`get_nll`); {share(figures['share_of_float32_peak'])} of the float32 peak. "
+            f"{MEDIANS}\n"
         )
-        lines = [["", "samples/s", "ms an image", "NLL"]]
-        for name, figure in figures["samples_per_second"].items():
-            milliseconds = 1000 * figures["num_samples"] / figure["median"]
-            nll = f"{figures['nll'][name]:.2f}"
-            lines.append([name.replace("_", " "), speed(figure), f"{milliseconds:.1f}", nll])
-        yield table(lines)
+        rows = [
+            {
+                "name": words(name),
+                "speed": speed(found),
+                "milliseconds": 1000 * samples / found["median"],
+                "nll": figures["nll"][name],
+            }
+            for name, found in figures["samples_per_second"].items()
+        ]
+        yield table(_LIKELIHOOD, rows)
         yield provenance([result])
 
 
-def _share(figure):
-    low, high = (percent(figure[end]) for end in ("low", "high"))
-    return f"{percent(figure['median'])} ({low} to {high})"
-
-
-def _of(name, results):
-    return [result for result in results if result["benchmark"] == name]
+def words(name):
+    """Returns a candidate's name as words."""
+    return name.replace("_", " ")

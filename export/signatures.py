@@ -34,8 +34,8 @@ UNSUPPORTED = {
         "decode": "one z does not hold a hierarchy: the layers below the top one have noise of "
         "their own; sample draws all of them, and gives the top layer's z"
     },
-    "WithoutDensity": {"elbo": "the fitted prior draws latents and gives no density of them"},
     **dict.fromkeys(("InverseAutoregressiveFlow", "AmortizedFlow"), _FLOW),
+    "WithoutDensity": {"elbo": "the fitted prior draws latents and gives no density of them"},
     "VQVAE": {
         "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "
         "sample draws them from the learned prior and gives them as z",

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # What a part may not know, by the names of modules.
 MODELS = ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry")
-_ON_RUNS = ("evaluate", "sample", "encode", "score", "per_image", "report", "publish")
+_ON_RUNS = ("evaluate", "sample", "encode", "score", "per_image", "report", "publish", "sweep")
 _ON_RUNS += ("fit_prior", "aggregate")
 COMMANDS = tuple(f"vae_zoo.{name}" for name in ("train", "train_flags", "train_request", *_ON_RUNS))
 FORBIDDEN = {
@@ -82,7 +82,7 @@ def test_imports_go_one_way(part):
         "import vae_zoo.registry; vae_zoo.model_names()",
         "import vae_zoo.train; vae_zoo.train.list_models(); vae_zoo.train.list_datasets()",
         "import vae_zoo.evaluate, vae_zoo.sample, vae_zoo.encode, vae_zoo.score",
-        "import vae_zoo.report, vae_zoo.publish, vae_zoo.fit_prior",
+        "import vae_zoo.report, vae_zoo.publish, vae_zoo.fit_prior, vae_zoo.sweep",
         "import vae_zoo.presets; vae_zoo.presets.table()",
         "import vae_zoo.datasets",
         "import export.demo.__main__",

@@ -42,7 +42,7 @@ def test_a_geodesic_of_a_linear_decoder_is_the_straight_path():
     paths = geometry.interpolation_paths(model, starts, ends, steps=8)
     np.testing.assert_allclose(paths["geodesic"][0], paths["straight"][0], atol=1e-3)
     assert paths["straight"][1] == pytest.approx(6.0, rel=1e-4)
-    assert paths["spherical"][1] > 6.05
+    assert paths["spherical"][1] > 6.01
 
 
 def test_a_geodesic_goes_around_a_hill():

@@ -12,25 +12,28 @@ from conftest import distinct_models
 import vae_zoo
 from vae_zoo import datasets, recipes, registry, training
 from vae_zoo.probability import elbo, noise
-from vae_zoo.training import session
 
 NAMES, DISTINCT = vae_zoo.model_names(), distinct_models()
 SEED = (0, 7)
+
+
+@pytest.fixture(scope="module", params=DISTINCT)
+def model(request, tiny):
+    """Each model at its small size, for tests that leave it as it is."""
+    return tiny(request.param)
 
 
 def as_tensors(batch):
     return {name: tf.constant(value) for name, value in batch.items()}
 
 
-def images_of(model, labels=None):
+def images_of(model):
     rows = noise.rows(3, 4)
     labels = np.arange(4, dtype=np.int32) if model.needs_labels else None
     return model.sample(rows, labels)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_terms_are_batch_major_finite_and_pure(name, tiny, batch):
-    model = tiny(name)
+def test_terms_are_batch_major_finite_and_pure(model, batch):
     terms = model.terms(as_tensors(batch), num_samples=3, analytic=False, seed=SEED)
     assert terms.log_likelihood.shape == (8, 3)
     assert terms.rate.shape[:2] == (8, 3) and terms.rate.shape.rank == 3
@@ -41,12 +44,10 @@ def test_terms_are_batch_major_finite_and_pure(name, tiny, batch):
     for part, other in zip(terms, again, strict=True):
         np.testing.assert_array_equal(part, other)
     other = model.terms(as_tensors(batch), num_samples=3, analytic=False, seed=(0, 8))
-    assert np.abs(terms.log_likelihood - other.log_likelihood).max() > 0 or name == "vq_vae"
+    assert np.abs(terms.log_likelihood - other.log_likelihood).max() > 0 or model.name == "vq_vae"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_key_for_each_image_makes_it_independent_of_its_batch(name, tiny, batch):
-    model = tiny(name)
+def test_a_key_for_each_image_makes_it_independent_of_its_batch(model, batch):
     inputs, rows = as_tensors(batch), noise.rows(5, 8)
     together = elbo.elbo(model.terms(inputs, seed=rows))
     alone = elbo.elbo(model.terms({k: v[2:3] for k, v in inputs.items()}, seed=rows[2:3]))
@@ -74,9 +75,7 @@ def variables_of(model):
     return [variable.value for variable in model.trainable_variables]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_samples_are_images_and_a_function_of_their_seed(name, tiny):
-    model = tiny(name)
+def test_samples_are_images_and_a_function_of_their_seed(model):
     images, z = images_of(model)
     assert images.shape == (4, 28, 28, 1) and z.shape[0] == 4
     assert np.min(images) >= 0 and np.max(images) <= 1
@@ -86,17 +85,13 @@ def test_samples_are_images_and_a_function_of_their_seed(name, tiny):
                                atol=1e-5)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_reconstructions_are_images(name, tiny, batch):
-    model = tiny(name)
+def test_reconstructions_are_images(model, batch):
     label = batch["label"] if model.needs_labels else None
     again = np.asarray(model.reconstruct(batch["image"], label))
     assert again.shape == batch["image"].shape and again.min() >= 0 and again.max() <= 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_keras_file_holds_the_whole_model(name, tiny, batch, tmp_path):
-    model = tiny(name)
+def test_keras_file_holds_the_whole_model(model, batch, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert len(loaded.weights) == len(model.weights) > 0
@@ -119,9 +114,7 @@ def test_keras_file_loads_in_a_fresh_process(tiny, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images_of(model)[0])
 
 
-@pytest.mark.parametrize("name", DISTINCT)
-def test_xla_gives_the_same_terms(name, tiny, batch):
-    model = tiny(name)
+def test_xla_gives_the_same_terms(model, batch):
     inputs = as_tensors(batch)
 
     def loss(inputs):
@@ -133,58 +126,33 @@ def test_xla_gives_the_same_terms(name, tiny, batch):
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_training_lowers_the_loss_in_every_precision(name, tiny, digits):
+def test_training_lowers_the_loss_after_extreme_images_too(name, tiny, digits):
     """Also that the default loop runs: guarded Adam, several steps a call."""
-    for precision in ("float32", "mixed_bfloat16"):
-        model = tiny(name, dtype=precision)
-        settings = training.Settings(epochs=3, learning_rate=3e-3, schedule="constant")
-        training.compile_model(model, settings, 10)
-        history = model.fit(digits.train_from(0), epochs=3, steps_per_epoch=10, verbose=0)
-        losses = history.history["loss"]
-        assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    model = tiny(name)
+    settings = training.Settings(epochs=3, learning_rate=3e-3, schedule="constant")
+    training.compile_model(model, settings, 10)
+    for fill in (0.0, 1.0):  # none of them makes it diverge
+        image = np.full((64, 28, 28, 1), fill, np.float32)
+        data = {"image": image, "label": np.zeros(64, np.int32)}
+        stream = tf.data.Dataset.from_tensors(data).repeat()
+        history = model.fit(stream, epochs=1, steps_per_epoch=20, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+        assert int(model.optimizer.skipped) == 0
+    assert_learns(model, digits)
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_a_resumed_training_is_the_uninterrupted_one(name, tiny, digits, tmp_path):
-    settings = training.Settings(epochs=2, ema=0.9, schedule="cosine")
-    whole = train(tiny(name, warmup_steps=20), digits, tmp_path / "whole", settings)
-
-    class Killed(Exception):
-        pass
-
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(tiny(name, warmup_steps=20), digits, tmp_path / "parts", settings, [Kill()], True)
-    resumed = train(tiny(name, warmup_steps=20), digits, tmp_path / "parts", settings)
-    for ours, theirs in zip(whole.weights, resumed.weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    drop = ("minutes", "cpu_minutes", "images_per_second")
-    rows = [
-        [{k: v for k, v in row.items() if k not in drop} for row in read(tmp_path / part)]
-        for part in ("whole", "parts")
-    ]
-    assert rows[0] == rows[1] and len(rows[0]) == 2
+def test_training_lowers_the_loss_in_mixed_precision(name, tiny, digits):
+    model = tiny(name, dtype="mixed_bfloat16")
+    settings = training.Settings(epochs=3, learning_rate=3e-3, schedule="constant")
+    training.compile_model(model, settings, 10)
+    assert_learns(model, digits)
 
 
-def train(model, splits, directory, settings, callbacks=(), save_always=False):
-    if save_always:
-        session._CHECKPOINT_SECONDS, kept = -1, session._CHECKPOINT_SECONDS
-    try:
-        training.compile_model(model, settings, splits.steps_per_epoch)
-        training.train(model, splits, directory, settings, callbacks)
-    finally:
-        if save_always:
-            session._CHECKPOINT_SECONDS = kept
-    return model
-
-
-def read(directory):
-    from vae_zoo import runs
-
-    return runs.read_rows(directory / "metrics.csv")
+def assert_learns(model, splits):
+    history = model.fit(splits.train_from(0), epochs=3, steps_per_epoch=10, verbose=0)
+    losses = history.history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,25 +162,12 @@ def test_parameters_are_those_of_the_table(name, full_size):
     assert trainable == registry.spec(name).parameters
 
 
-@pytest.mark.parametrize("name", DISTINCT)
-def test_no_training_diverges_on_extreme_images(name, tiny):
-    model = tiny(name)
-    training.compile_model(model, training.Settings(epochs=1, schedule="constant"), 20)
-    label = np.zeros(16, np.int32)
-    for image in (np.zeros((16, 28, 28, 1)), np.ones((16, 28, 28, 1))):
-        data = {"image": image.astype(np.float32), "label": label}
-        stream = tf.data.Dataset.from_tensors(data).repeat()
-        history = model.fit(stream, epochs=1, steps_per_epoch=20, verbose=0)
-        assert np.isfinite(history.history["loss"]).all()
-        assert int(model.optimizer.skipped) == 0
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", NAMES)
-def test_no_step_of_a_thousand_is_lost(name, seed, full_size, data_dir):
-    """At the default size, with the recipe's learning rate, on digits."""
-    recipe = recipes.recipe(name, "digits")
+def test_no_step_of_a_thousand_is_lost(name, full_size, data_dir):
+    """At the default size, with the recipe's learning rate, on digits; each model from a seed of
+    its own."""
+    recipe, seed = recipes.recipe(name, "digits"), NAMES.index(name)
     splits = datasets.load("digits", batch_size=16, data_dir=data_dir, seed=seed)
     model = full_size(name, seed=seed, **recipe.arguments)
     settings = training.Settings(epochs=1, learning_rate=recipe.learning_rate, seed=seed)
@@ -291,7 +246,7 @@ def test_what_has_no_single_z_says_so(name, tiny, batch):
     with pytest.raises(vae_zoo.UserError, match="has no sample_prior"):
         model.sample_prior(noise.rows(0, 2))
     call = model.decode if name == "vdm" else lambda z: model.posterior(batch["image"])
-    with pytest.raises(vae_zoo.UserError, match="no one vector z decodes"):
+    with pytest.raises(vae_zoo.UserError, match="need more than one vector z"):
         call(np.zeros((2, 784), np.float32))
 
 

@@ -26,7 +26,7 @@ def written(trained, data_dir, tmp_path_factory):
         f"--compare={trained}",
         f"--data_dir={data_dir}",
         f"--output={output}",
-        *("--num_images=60", "--num=60"),
+        *("--num_images=60", "--num=60", "--ood=shapes"),
     )
     return output, json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
 
@@ -51,6 +51,26 @@ def test_a_page_s_numbers_are_those_of_the_model(written, trained, data_dir):
     assert total == pytest.approx(0, abs=1e-2)
     assert figures["samples"]["real"]["coverage"] > 0.5
     assert list(figures["reports"]) == [str(trained)]  # the same one, compared with itself
+
+
+def test_a_page_compares_samples_paths_and_other_data(written):
+    figures = written[1]
+    # Two epochs on digits: samples are far from good, and coloured shapes are told from digits.
+    distances = figures["distances"]
+    assert "support vector machine" in distances["features"]
+    assert distances["samples"]["frechet"]["low"] > distances["real"]["frechet"]["value"]
+    assert figures["other"]["dataset"] == "shapes" and figures["other"]["num_images"] == 60
+    assert figures["other"]["auroc"]["negative_elbo"] > 0.9
+    split = figures["rate_split"]
+    parts = [split[k] for k in ("mutual_information", "total_correlation", "dimension_wise_kl")]
+    low, high = (sum(part[end] for part in parts) for end in ("low", "high"))
+    assert low - 3 < split["rate"] < high + 3  # a sample of each of 60 images
+    lengths = figures["geometry"]["lengths"]
+    shorter = np.array(lengths["geodesic"]) <= np.array(lengths["straight"]) + 1e-4
+    assert shorter.all() and len(figures["geometry"]["singular_values"]) == 4
+    text = written[0].read_text(encoding="utf-8")
+    for words in ("Frechet distance", "geodesic", "another data set", "total correlation"):
+        assert words in text
 
 
 def test_a_browser_shows_a_page_without_an_error(written):
@@ -93,6 +113,8 @@ def test_a_linear_probe_reads_what_is_there():
     assert codes.linear_probe(told, labels)["accuracy"] > 0.98
 
 
-@pytest.mark.parametrize("flag", ["--output=page.txt", "--num=0", "--compare=nothing"])
+@pytest.mark.parametrize(
+    "flag", ["--output=page.txt", "--num=0", "--compare=nothing", "--ood=nothing"]
+)
 def test_what_makes_no_page_is_refused(flag, trained, one_line):
     assert one_line(report.report, report.FLAGS, [f"--run={trained}", flag])

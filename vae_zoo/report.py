@@ -14,6 +14,12 @@ flags.DEFINE_integer("num_images", 1000, "test images, at most", flag_values=FLA
 flags.DEFINE_integer("num", 500, "samples of the prior", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of samples and paths", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_string(
+    "ood",
+    None,
+    "another data set, a name or a path: what the model makes of images it does not know",
+    flag_values=FLAGS,
+)
 flags.DEFINE_string("output", None, "the page (default: RUN/report.html)", flag_values=FLAGS)
 
 
@@ -41,9 +47,16 @@ def report():
     if FLAGS.prior:
         model.prior()  # one without density says so
     splits = runs.load_splits(directory, data_dir=FLAGS.data_dir)
+    other = _other_data(model, splits)
     bar = progress.Progress(1, "examining")
     found = examination.examine(
-        model, splits, num_images=FLAGS.num_images, num=FLAGS.num, seed=FLAGS.seed, progress=bar
+        model,
+        splits,
+        num_images=FLAGS.num_images,
+        num=FLAGS.num,
+        seed=FLAGS.seed,
+        other=other,
+        progress=bar,
     )
     bar.close()
     rows = runs.read_rows(directory / runs.METRICS)
@@ -55,6 +68,27 @@ def report():
         numbers = numbers.with_name("report_page.json")  # the run's own report stays
     runs.write_json(numbers, {"reports": reports, "prior": model.prior_name, **found.figures})
     print(f"written to {output} and {numbers}")
+
+
+def _other_data(model, splits):
+    """Returns the Splits of --ood, brought to the size, colours and policy of the run's data."""
+    from vae_zoo import datasets
+
+    if FLAGS.ood is None:
+        return None
+    if model.needs_labels:
+        raise errors.UserError(
+            f"--ood={FLAGS.ood}: {model.name} needs the class of each image, and images of another "
+            "data set are of none. Expected a run of a model without labels."
+        )
+    height, width, channels = splits.image_shape
+    settings = {"image_size": (height, width), "channels": channels, "data_dir": FLAGS.data_dir}
+    # Binary images pass for a threshold; for ink that is drawn, they are what they are.
+    policy = {"static": "threshold", "dynamic": None}.get(splits.binarization, splits.binarization)
+    other = datasets.load(FLAGS.ood, binarization=policy, **settings)
+    if splits.binarization == "dynamic" and other.binarization == "none":
+        other = datasets.load(FLAGS.ood, binarization="dynamic", **settings)
+    return other
 
 
 def _place(reference):

@@ -33,10 +33,11 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
         likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
-            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs`, how many
-            numbers it takes for each pixel, and `distribution(parameters)`, which makes p(x | z) of
-            them [..., H, W, outputs], with log_prob and mean; and `pixel_range`, where pixels are
-            not in [0, 1]. Objects have Keras's `get_config` and `from_config`.
+            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs` and
+            `distribution(parameters)`. `outputs` is how many numbers it takes for each pixel;
+            `distribution` makes p(x | z) from them [..., H, W, outputs], with log_prob and mean.
+            It also has `pixel_range` if pixels are not in [0, 1]. Objects have Keras's
+            `get_config` and `from_config`.
         scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
         mixture_components: logistics of each channel of each pixel (discretized_logistic).
         channels: "independent" given z, or "linear", green given red and blue given both
@@ -56,7 +57,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         flow_steps: steps of iaf, planar, radial, maf and realnvp; reflections of householder.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
-        free_bits: nats of rate, a stochastic layer, that the objective does not charge
+        free_bits: nats of rate, in each stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         capacity: C, nats that the rate is held at: beta |rate - C| is charged, and warm-up lets C
             rise from 0, in the place of the rate's weight (Burgess et al., 2018, eq. 8). None: the
@@ -81,9 +82,9 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     """
 
     needs_labels = False  # a conditional model says True
-    is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
+    is_bound = False  # True: importance weights have no meaning; only the ELBO is reported
     bound_samples = None  # where is_bound: samples that an evaluation takes the mean of, at most
-    decodes_z = True  # False where no one flat z [D] decodes to an image
+    decodes_z = True  # False where an image is not decoded from one flat z [D]
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
@@ -92,7 +93,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
-    has_penalty = False  # True: `penalty` is no zero, and is tracked
+    has_penalty = False  # True: `penalty` is not zero, and is tracked
 
     def __init__(
         self,
@@ -184,7 +185,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         self.decoder = self.build_decoder(self.latent_size)
 
     def features(self, image, label=None):
-        """Returns what `infer` needs of the image: a nest of tensors [B, ...], one pass up."""
+        """Returns what `infer` needs from the encoder, a nest of tensors [B, ...]."""
         del label
         return self.posterior_head(self.encoder(self.centred(image)))
 
@@ -251,7 +252,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         return -self.bound(self.charged_weights(terms, kl_weight))
 
     def figures(self):
-        """Returns {name: number} of what a run's report says beside the bound."""
+        """Returns {name: number} that a run's report has in addition to the bound."""
         return {}
 
     # What every model has.

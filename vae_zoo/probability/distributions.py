@@ -11,7 +11,7 @@ LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
 def bounded(value, low, high):
     """Returns value squeezed smoothly into (low, high), with a gradient everywhere.
 
-    The upper end is passed by log(1 + exp(low - high)) at most.
+    It may be above `high`, by log(1 + exp(low - high)) at most.
     """
     return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
 

@@ -70,7 +70,7 @@ class FixedNormal:
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class InverseAutoregressiveFlow(keras.layers.Layer):
-    """A diagonal normal carried through gated autoregressive steps, the order turned each time.
+    """A diagonal normal carried through gated autoregressive steps, in alternating order.
 
     Args:
         latent_size: D.

@@ -47,7 +47,7 @@ class Prior:
 
     @contextlib.contextmanager
     def computed_once(self, posterior, constant=False):
-        """While it lasts, `distribution` computes nothing anew that depends on weights alone.
+        """Within it, `distribution` computes only once what depends on the weights alone.
 
         Args:
             posterior: as for `distribution`.

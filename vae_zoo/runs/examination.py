@@ -9,8 +9,10 @@ from vae_zoo.metrics import (
     codes,
     coverage,
     disentanglement,
+    geometry,
     latent_space,
     sample_quality,
+    scores,
     total_correlation,
 )
 from vae_zoo.probability import noise
@@ -19,6 +21,7 @@ from vae_zoo.runs import plots
 _FEATURES = 50  # principal components of pixels, in which distances are taken
 _REFERENCE = 2000  # training images of the distances, at most
 _SHOWN = 10  # images in a row
+_JOINED = 4  # pairs of prior draws that paths of each kind join
 _DRAWN = 250  # samples at once
 
 
@@ -32,6 +35,7 @@ class Examination(NamedTuple):
         label_names: of the classes, or None.
         changes: of metrics.latent_space.path_changes, or None.
         pictures: {name: (pixels [H, W, 3], caption)}.
+        other: Codes of images of another data set, or None.
     """
 
     figures: dict
@@ -40,9 +44,10 @@ class Examination(NamedTuple):
     label_names: Any
     changes: Any
     pictures: dict
+    other: Any = None
 
 
-def examine(model, splits, *, num_images, num, seed=0, progress=None):
+def examine(model, splits, *, num_images, num, seed=0, other=None, progress=None):
     """Returns the Examination of a model.
 
     Args:
@@ -51,6 +56,7 @@ def examine(model, splits, *, num_images, num, seed=0, progress=None):
         num_images: test images, at most.
         num: samples of the prior.
         seed: of samples and paths.
+        other: Splits of images that are not of the data, which the model should find odd.
         progress: called with the share that is done.
     """
     progress = progress or (lambda share: None)
@@ -86,10 +92,17 @@ def examine(model, splits, *, num_images, num, seed=0, progress=None):
     if model.decodes_z:
         changes = latent_space.path_changes(model, seed=seed)
         figures["change_per_step"] = _summary(changes[0].ravel())
-    progress(0.9)
+    progress(0.8)
     pictures = _pictures(model, images, labels, found, samples, splits, changes, seed)
+    if changes is not None:
+        figures["geometry"], pictures["paths"] = _geometry(model, seed)
+    progress(0.9)
+    odd = None
+    if other is not None:
+        odd = codes.of_images(model, other.images("test", num_images), seed=seed)
+        figures["other"] = {"dataset": other.name, **_told_apart(found, odd)}
     progress(1.0)
-    return Examination(figures, found, labels, splits.label_names, changes, pictures)
+    return Examination(figures, found, labels, splits.label_names, changes, pictures, odd)
 
 
 def _draw(model, num, seed):
@@ -128,8 +141,44 @@ def disentangled(model, splits, seed=0):
     mean, deviation = codes.posteriors(
         model, splits.images("train", count), splits.labels("train", count)
     )
-    found = disentanglement.scores(mean, deviation, splits.factors("train", count), seed)
-    return {"factors": list(splits.factor_names or []), "num_images": len(mean), **found}
+    factors = splits.factors("train", count)
+    names = list(splits.factor_names or map(str, range(1, factors.shape[1] + 1)))
+    found = disentanglement.scores(mean, deviation, factors, seed)
+    return {"factors": names, "num_images": len(mean), **found}
+
+
+def _geometry(model, seed):
+    """Returns figures of the decoder's geometry, and a picture of paths between prior draws."""
+    labels = latent_space.cycle_labels(model, _JOINED)
+    rows = noise.rows(seed, 2 * _JOINED)
+    starts, ends = (
+        np.asarray(model.sample_prior(part, labels)) for part in (rows[:_JOINED], rows[_JOINED:])
+    )
+    paths = geometry.interpolation_paths(model, starts, ends, steps=_SHOWN, label=labels)
+    values = geometry.singular_values(model, seed=seed)
+    figures = {"lengths": {name: length.tolist() for name, (_, length) in paths.items()}}
+    if values is not None:
+        figures["largest_singular_value"] = _summary(values[:, 0])
+        figures["singular_values"] = np.median(values, axis=0).tolist()
+    first = np.concatenate([path[0] for path, _ in paths.values()])
+    label = None if labels is None else np.repeat(labels[:1], len(first))
+    images = memory.in_batches(model.decode, first, label, image_shape=model.image_shape)
+    caption = "One pair of prior draws, joined by a straight, a spherical and a geodesic path."
+    return figures, (plots.tiled(images, _SHOWN), caption)
+
+
+def _told_apart(own, other):
+    """Returns how well each score tells other images from the data's own, by the AUROC."""
+    anomalous = np.arange(len(own.elbo) + len(other.elbo)) >= len(own.elbo)
+    columns = {
+        "negative_elbo": (-own.elbo, -other.elbo),
+        "rate": (own.rate, other.rate),
+        "distortion": (own.distortion, other.distortion),
+    }
+    auroc = {
+        name: scores.auroc(np.concatenate(pair), anomalous) for name, pair in columns.items()
+    }
+    return {"num_images": len(other.elbo), "auroc": auroc, "elbo": _summary(other.elbo)}
 
 
 def _distances(splits, samples, seed):

@@ -18,7 +18,7 @@ _PARTIAL = ".partial-"  # how the names of unfinished files begin
 
 @contextlib.contextmanager
 def atomic(path):
-    """Yields a path beside `path`, of the same suffix, that takes its place when all went well.
+    """Yields a path next to `path`, of the same suffix, that takes its place when all went well.
 
     The content is on the disk before it takes the place, so that a power failure leaves the old
     file or the new one. It is locked meanwhile: see `remove_partials`.

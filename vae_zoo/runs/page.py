@@ -18,7 +18,8 @@ _STYLE = """
 --one:#6aa9f0;--two:#f0965a;--three:#74c485;--four:#c094e4}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0 auto;
 max-width:62rem;padding:1rem}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-top:1px solid var(--line);
+h1{font-size:1.6rem;overflow-wrap:anywhere}
+h2{font-size:1.2rem;margin-top:2.2rem;border-top:1px solid var(--line);
 padding-top:1rem}p{max-width:44rem}.note{color:var(--soft)}
 .scroll{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;
 text-align:left;border-bottom:1px solid var(--line);vertical-align:top}

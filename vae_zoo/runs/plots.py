@@ -102,7 +102,7 @@ def errors_of(path, images, reconstructions, titles):
         path: the PNG file.
         images: float [N, H, W, C] in [0, 1].
         reconstructions: of the same shape.
-        titles: a text beside each image; of a long one the end.
+        titles: a text next to each image; of a long one, its end.
     """
     from matplotlib import colormaps
 
@@ -165,7 +165,7 @@ def curves(path, rows):
 
     Args:
         path: the PNG file.
-        rows: dicts of metrics.csv; "val_..." is drawn beside its training figure, and
+        rows: dicts of metrics.csv; "val_..." is drawn next to its training figure, and
             "val_rate_1", "val_rate_2", ... are the rates of the layers, top first.
     """
     last = rows[-1]
@@ -199,6 +199,23 @@ def nll_curves(path, histories):
         axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axis.set(xlabel="minutes", ylabel="negative log-likelihood (nats)")
     axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def rate_distortion(path, points):
+    """Draws distortion against rate, a mark for each run, a line through the means of settings.
+
+    Args:
+        path: the PNG file.
+        points: {setting: float [seeds, 2] of rate and distortion, in nats}.
+    """
+    figure, (axis,) = _panels(1, size=(6.0, 4.0))
+    means = sorted(of.mean(0).tolist() for of in points.values())
+    axis.plot(*zip(*means, strict=True), color="0.6", linewidth=1, zorder=1)
+    for setting, of in points.items():
+        axis.scatter(*of.T, s=18, label=setting)
+    axis.set(xlabel="rate (nats)", ylabel="distortion (nats)")
+    axis.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -37,7 +37,9 @@ def sections(found, reports, rows):
     yield from _nats(found)
     yield from _codes(found)
     yield from _continuity(found)
+    yield from _geometry(found)
     yield from _completeness(found)
+    yield from _other(found)
     yield from _training(rows)
 
 
@@ -153,9 +155,9 @@ def _disentanglement(figures):
         yield page.paragraph(f"No score: {figures['reason']}.", "note")
         return
     yield page.paragraph(
-        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), of "
-        f"the codes of {figures['num_images']:,} training images. All scores are at most 1, the "
-        "best. They agree on clear cases alone, and change with the seed of the training."
+        f"Whether each dimension stands for one known factor ({', '.join(figures['factors'])}), "
+        f"from the codes of {figures['num_images']:,} training images. All scores are at most 1, "
+        "the best. They agree on clear cases alone, and change with the seed of the training."
     )
     yield page.table([["score", ""], *([words, f"{figures[key]:.3f}"] for key, words in _SCORES)])
 
@@ -171,6 +173,55 @@ def _continuity(found):
     )
     yield page.histogram({"change": found.changes[0].ravel()}, "Change for a step in z", "change")
     yield from _named(found, "smoothest", "roughest")
+
+
+def _geometry(found):
+    figures = found.figures.get("geometry")
+    if figures is None:
+        return
+    lengths = figures["lengths"]
+    yield page.paragraph(
+        "How far the image moves on the way from one prior draw to another, on paths of three "
+        "kinds: straight; spherical, which keeps the distance from 0; geodesic, the path whose "
+        "images move least, found from the straight one by its energy. Where the geodesic is much "
+        "shorter, the straight path goes through images that lie out of the way."
+    )
+    table = [["path", *(f"pair {i + 1}" for i in range(len(lengths["straight"])))]]
+    table += [[name, *(f"{length:.2f}" for length in of)] for name, of in lengths.items()]
+    yield page.table(table)
+    yield from _named(found, "paths")
+    if "singular_values" not in figures:
+        return
+    most = figures["largest_singular_value"]
+    yield page.bars(
+        figures["singular_values"],
+        "How far the image moves for a small step in z, by direction, largest first: singular "
+        "values of the decoder's Jacobian, medians over prior draws. The largest is the local "
+        f"Lipschitz constant: {most['median']:.2f}, for 1 of 20 draws above {most['p95']:.2f}.",
+        "direction",
+        "change",
+    )
+
+
+def _other(found):
+    figures = found.figures.get("other")
+    if figures is None:
+        return
+    yield page.heading("Images of another data set")
+    auroc = figures["auroc"]
+    yield page.paragraph(
+        f"What the model makes of {figures['num_images']:,} images of {figures['dataset']}, which "
+        "it was not trained on. The AUROC is how often such an image scores above one of the "
+        f"data: {auroc['negative_elbo']:.3f} by the negative ELBO, {auroc['rate']:.3f} by the "
+        f"rate, {auroc['distortion']:.3f} by the distortion; 0.5 is chance. Below 0.5, the model "
+        "finds them likelier than its own data, as it may where they are simpler (Nalisnick et "
+        "al., 2019)."
+    )
+    yield page.histogram(
+        {"own data": -found.codes.elbo, "other": -found.other.elbo},
+        f"Negative ELBO of test images: the run's own data, and {figures['dataset']}",
+        "nats",
+    )
 
 
 def _completeness(found):
