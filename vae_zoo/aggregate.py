@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from vae_zoo import errors, memory, networks
 from vae_zoo.probability import distributions, fitted, noise, priors
+from vae_zoo.vae import VAE
 
 _BATCH = 256
 _LEARNING_RATE = 1e-3
@@ -20,6 +21,7 @@ _LEAST_RATE = 0.01  # of the learning rate, at the end
 _NORM = 10.0  # of a gradient, at most
 _DRAWS = 20_000  # of q(z), behind a mixture of full covariance and the first scales
 _ROW_STREAM = 3  # of the noise that picks images; losses of fitted priors take 1 and 2
+_USE_THE_PRIOR = ("prior", "sample_prior")  # a model with its own has other latents
 _VARIANCE = 1e-4  # that each covariance of a mixture has at least
 
 
@@ -123,8 +125,10 @@ def fit(model, name, images, labels=None, *, components=None, steps=2000, seed=0
 
 def check_model(model, name):
     """Raises a UserError for a model that no fitted prior can stand in, or not this one."""
-    if not model.decodes_z or hasattr(model, "lower_shapes"):
-        kind = "several layers" if model.decodes_z else "no one vector of numbers"
+    layers = hasattr(model, "lower_shapes")
+    own = any(getattr(type(model), each) is not getattr(VAE, each) for each in _USE_THE_PRIOR)
+    if layers or own or not model.decodes_z:
+        kind = "several layers" if layers else "no one vector of normal numbers"
         raise errors.UserError(
             f"--prior={name}: the latents of {model.name} are {kind}. A prior is fitted to a model "
             "of one layer of normal latents, such as vae, conv_vae or beta_vae."
