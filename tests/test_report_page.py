@@ -116,5 +116,6 @@ def test_a_linear_probe_reads_what_is_there():
 @pytest.mark.parametrize(
     "flag", ["--output=page.txt", "--num=0", "--compare=nothing", "--ood=nothing"]
 )
-def test_what_makes_no_page_is_refused(flag, trained, one_line):
-    assert one_line(report.report, report.FLAGS, [f"--run={trained}", flag])
+def test_what_makes_no_page_is_refused(flag, trained, command):
+    result = command("vae_zoo.report", f"--run={trained}", flag)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1

@@ -45,12 +45,12 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp", "mixture", "maf" or "realnvp"; see vae_zoo.probability.priors. Or
-            an object with `distribution(posterior, label)`, which makes p(z), and
-            `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
+        prior: "standard", "vamp", "mixture", "maf", "realnvp" or "sphere"; see
+            vae_zoo.probability.priors. Or an object with `distribution(posterior, label)`, which
+            makes p(z), and `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar", "radial" or "vmf"; see
             vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
             takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
             diagonal normal or a bijection of it.
@@ -88,8 +88,8 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
-        "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
+        "prior": ("standard", "vamp", "mixture", "maf", "realnvp", "sphere"),
+        "posterior": tuple(posteriors.POSTERIORS),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
@@ -209,8 +209,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     def infer(self, encoded, label, num_samples, seed):
         """Returns the list of Latents, top first; a hierarchy overrides this."""
         posterior = self.posterior_of(encoded)
-        batch = tf.nest.flatten(encoded)[0].shape[0] or tf.shape(tf.nest.flatten(encoded)[0])[0]
-        normals = noise.standard_normal(seed, num_samples, batch, [self.latent_size])
+        normals = noise.standard_normal(seed, num_samples, batch_size(encoded), [self.latent_size])
         z = distributions.reparameterize(posterior, normals)  # [K, B, D]
         return [Latent(posterior, self.prior(label), z)]
 
@@ -330,6 +329,12 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
                 f"{latent.posterior.name} and a prior {latent.prior.name}. Set "
                 "`analytic_kl = False` in the class, for the rate of samples."
             ) from None
+
+
+def batch_size(encoded):
+    """Returns B of a nest of tensors [B, ...], a number where it is known."""
+    first = tf.nest.flatten(encoded)[0]
+    return first.shape[0] or tf.shape(first)[0]
 
 
 def _name_of(part):
