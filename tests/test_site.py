@@ -20,5 +20,5 @@ def test_the_site_builds_without_warnings(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    bound = (tmp_path / "api" / "probability" / "index.html").read_text(encoding="utf-8")
+    bound = (tmp_path / "reference" / "probability" / "index.html").read_text(encoding="utf-8")
     assert "importance_weighted_bound" in bound and "Burda" in bound

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import textwrap
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # pages show results, not TensorFlow's notes
 
@@ -17,7 +18,7 @@ _data = functools.cache(lambda: vae_zoo.load_dataset("digits", batch_size=32))
 
 def source(*objects):
     """Prints the source of functions and classes, as it is in the installed package."""
-    print("\n\n".join(inspect.getsource(each).rstrip() for each in objects))
+    print("\n\n".join(textwrap.dedent(inspect.getsource(each)).rstrip() for each in objects))
 
 
 def digits(split="test", count=None):
