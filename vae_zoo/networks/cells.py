@@ -122,7 +122,7 @@ def spectral_norms(kernels):
     """
     stacks = {}
     for kernel in kernels:
-        matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])
+        matrix = tf.cast(tf.reshape(kernel, [-1, kernel.shape[-1]]), tf.float32)
         stacks.setdefault(tuple(matrix.shape), []).append(matrix)
     return tf.add_n([_largest_values(tf.stack(stack)) for stack in stacks.values()])
 
