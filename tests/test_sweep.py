@@ -1,10 +1,13 @@
 """Sweeps: which runs are trained, what a second call leaves alone, the page that compares them."""
 
+import contextlib
+import io
 import json
 import shutil
 
 import numpy as np
 import pytest
+from conftest import run_here
 
 from vae_zoo import errors, sweep
 from vae_zoo.runs import comparison
@@ -35,13 +38,15 @@ def test_a_mistake_is_one_line(flags, one_line):
 
 
 @pytest.fixture(scope="module")
-def swept(command, data_dir, tmp_path_factory):
+def swept(data_dir, tmp_path_factory):
     """A sweep over two values of beta, and a function that gives its command again."""
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
     flags = (*TINY, "--set=beta=0.5,8", f"--output_dir={directory}", f"--data_dir={data_dir}")
 
-    def again(*more):
-        return command("vae_zoo.sweep", *flags, *more, check=True).stdout
+    def again():
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            run_here(sweep.sweep, sweep.FLAGS, *flags)
+        return said.getvalue()
 
     again()
     return directory, again

@@ -100,8 +100,8 @@ def _curve(rows):
 
 def _parts(rows, columns, curve):
     yield page.paragraph(
-        "Each run is measured on the same test images. ELBO = - distortion - rate; a higher beta "
-        "moves a model to a lower rate and a higher distortion.",
+        "Each run is measured on the same test images. ELBO = - distortion - rate: lines from the "
+        "upper left to the lower right are of one ELBO.",
         "note",
     )
     yield page.heading("Rate and distortion")
