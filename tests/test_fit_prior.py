@@ -216,6 +216,7 @@ def test_a_model_with_a_fitted_prior_is_not_loaded_as_another(tiny, batch, tmp_p
         ("vq_vae", "gmm", "are no one vector"),
         ("vdm", "diffusion", "are no one vector"),
         ("gumbel_vae", "gmm", "are no one vector"),
+        ("vmf_vae", "gmm", "are no one vector"),
         ("iaf_vae", "vamp", "made of normal posteriors"),
         ("cvae", "vamp", "made of normal posteriors"),
         ("vae", "gnm", "Did you mean 'gmm'"),
