@@ -60,7 +60,7 @@ def changes(old, new):
 
 
 def _circumstances(old, new):
-    """Yields a line for what differs beside the code."""
+    """Yields a line for what differs, the code apart."""
     for name in ("machine", "versions"):
         one, two = old.get(name, {}), new.get(name, {})
         for key in sorted(one.keys() | two.keys()):

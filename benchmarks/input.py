@@ -5,7 +5,7 @@
     loop      training on the pipeline's batches, as the command does
     command   the command itself over whole epochs: validation, checkpoints and logs included
 
-The first three take turns; each run of the command is beside more turns of the step.
+The first three take turns; each run of the command is next to more turns of the step.
 """
 
 import pathlib

@@ -28,7 +28,7 @@ flags.DEFINE_list(
 )
 flags.DEFINE_list("batch_sizes", "128", "images a step", flag_values=FLAGS)
 flags.DEFINE_list("precisions", "float32,bfloat16", "float32, bfloat16", flag_values=FLAGS)
-flags.DEFINE_list("candidates", None, "which ones beside vae_zoo; all", flag_values=FLAGS)
+flags.DEFINE_list("candidates", None, "which ones to compare with vae_zoo; all", flag_values=FLAGS)
 flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
 flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 

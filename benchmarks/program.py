@@ -185,7 +185,7 @@ class Folder:
 
         Args:
             program: lowering.Program.
-            data: {input: array} of what it takes beside its state.
+            data: {input: array} of what it takes in addition to its state.
             figures: what is known of the work.
             about: name, what, model, precision and batch size.
         """

@@ -199,7 +199,7 @@ def _work(part):
 
 
 def _check(row, work, link):
-    """Returns a measured step beside the model's."""
+    """Returns a measured step next to the model's."""
     step = 1000 * scaling_model.step_time(work, link, row["workers"], row["batch_size"])
     named = {key: row[key] for key in ("model", "workers", "batch_size", "oversubscribed")}
     measured = row["step"]["median"]

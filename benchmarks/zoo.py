@@ -30,7 +30,7 @@ _BATCH, _SMALL_BATCH = 128, 32
 _FEW_STEPS = 2000  # fewer of the large batch in the time: the small one
 _WARMUP = 0.2  # of the training
 _MARGIN = 0.95  # of the time: validation and checkpoints take the rest
-_EXTRA = [("vdm", "mnist", "none")]  # model, data set, binarisation, beside the default ones
+_EXTRA = [("vdm", "mnist", "none")]  # model, data set, binarisation; after the default ones
 _FIGURES = ("elbo", "rate", "distortion", "nll", "nll_stderr", "bits_per_dim", "is_bound",
             "active_units", "rate_per_layer", "num_images", "num_samples",
             "effective_sample_size", "given_label", "binarization")  # fmt: skip

@@ -13,7 +13,10 @@ _STRINGS = {
 }
 _LISTS = {
     "formats": ("saved_model,tflite", "what to write: saved_model, tflite, stablehlo"),
-    "quantize": ("float16,int8", "TFLite files beside float32: float16, int8, full_int8; or none"),
+    "quantize": (
+        "float16,int8",
+        "TFLite files in addition to float32: float16, int8, full_int8; or none",
+    ),
     "tflite_signatures": (
         "decode,sample,encode,reconstruct",
         "what the TFLite files hold; decode,sample leaves the encoder's weights out",

@@ -49,7 +49,7 @@ def export_model(
 ):
     """Writes an export directory, or a new version into one.
 
-    Everything is written beside its place and moved there at the end: a failed export leaves what
+    Everything is written next to its place and moved there at the end: a failed export leaves what
     was there as it was.
 
     Args:

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_]+")  # what TF Serving takes as a label
 def export_saved_model(model, directory, *, version=None, max_batch_size=MAX_BATCH_SIZE):
     """Writes a SavedModel with every signature of a model and its warm-up records.
 
-    It is written beside its place and renamed in one step, because TF Serving polls the directory:
+    It is written next to its place and renamed in one step, because TF Serving polls the directory:
     a failed export leaves nothing behind.
 
     Args:
@@ -90,7 +90,7 @@ def write_archive(found, path, batches=(None,)):
 
 @contextlib.contextmanager
 def beside(place):
-    """Yields a directory beside `place` that takes its place when all went well."""
+    """Yields a directory next to `place` that takes its place when all went well."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with no_space_told(place), staging.folder(place.parent, ".writing-") as written:
         yield written

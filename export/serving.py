@@ -1,4 +1,4 @@
-"""What TF Serving reads beside the SavedModel: warm-up records, three configurations, compose."""
+"""What TF Serving reads next to the SavedModel: warm-up records, three configurations, compose."""
 
 import importlib
 import pathlib

@@ -2,7 +2,7 @@
 
 A program has the weights inside and a fixed batch size: TensorFlow lowers a function for known
 shapes alone. It is a portable artifact of StableHLO's oldest version that can say it, so that a
-runtime of the same age or newer reads it. `stablehlo_reader.py`, which is written beside the
+runtime of the same age or newer reads it. `stablehlo_reader.py`, which is written next to the
 programs, runs them in JAX.
 """
 

@@ -5,7 +5,7 @@
     image = decode(z)["image"]
 
 A program is a portable artifact of StableHLO: JAX of the same age or newer reads it. What it takes
-and gives stands in a JSON beside it, with shape and dtype of each.
+and gives is in a JSON next to it, with shape and dtype of each.
 """
 
 import dataclasses

@@ -47,7 +47,7 @@ def export_tflite(
         model: a vae_zoo.VAE.
         directory: where to write <name>-<format>.tflite.
         name: of the files; None is the model's.
-        quantize: which of QUANTIZED beside float32: "float16", "int8" (dynamic-range weights),
+        quantize: which of QUANTIZED, added to float32: "float16", "int8" (dynamic-range weights),
             "full_int8" (decode alone, weights and activations, calibrated on the prior).
         names: which signatures, of signatures.NAMES; `elbo` has none here.
         dynamic_batch: write <name>-dynamic-float32.tflite too, of any batch size, float only.

@@ -1,4 +1,4 @@
-"""Checks an export, a line for each check: python -m export.verify --export_dir=OUT
+"""Checks an export, one line for each check: python -m export.verify --export_dir=OUT
 
 Exit code 0 only if all hold; 1 where one failed; 2 where there is no export to check, or a file of
 it is corrupt.

@@ -1,5 +1,6 @@
 """Fixtures that many tests share: small data, small models, real processes."""
 
+import fcntl
 import functools
 import os
 import pathlib
@@ -172,16 +173,19 @@ def linear_gaussian(factor_images):
 
 @pytest.fixture(scope="session")
 def exported(command, trained, tmp_path_factory):
-    """An export of `trained` by the command, in every format; tests copy it to change it."""
-    directory = tmp_path_factory.mktemp("exports") / "export"
-    command(
-        "export",
-        f"--run={trained}",
-        f"--output_dir={directory}",
-        "--quantize=float16,int8,full_int8",
-        "--dynamic_batch",
-        check=True,
-    )
+    """An export of `trained` by the command, in every format; tests copy it to change it.
+
+    It is one for all of pytest's workers: none of the fixtures takes as long.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    directory = place / "export"
+    flags = ("--quantize=float16,int8,full_int8", "--dynamic_batch")
+    with open(place / "export.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            command("export", f"--run={trained}", f"--output_dir={directory}", *flags, check=True)
     return directory
 
 

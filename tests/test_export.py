@@ -24,26 +24,34 @@ class Formats:
         self.place = saved_model.export_saved_model(model, directory / "saved_model" / model.name)
         paths = tflite.export_tflite(model, directory / "tflite", quantize=())
         self.tflite_path = paths[tflite.FLOAT32]
+        self.file = flatbuffer.read(self.tflite_path)
+        self.expected = {
+            name: signatures.run(signature, self.inputs[name])
+            for name, signature in self.found.items()
+        }
         self.interpreter = Interpreter(model_path=str(self.tflite_path))
 
     def rows(self, name, rows=ALL):
         return {key: value[rows] for key, value in self.inputs[name].items()}
 
-    def keras(self, name):
-        return signatures.run(self.found[name], self.rows(name))
+    def served(self, *parts):
+        """Returns {signature: outputs} of the SavedModel, through the loader of TensorFlow 1.
 
-    def served(self, rows=ALL):
-        """Returns {signature: outputs} of the SavedModel, through the loader of TensorFlow 1."""
+        Args:
+            *parts: slices of the rows; one dict for each of them.
+        """
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:
             loader = tf.compat.v1.saved_model.loader
             meta = loader.load(session, ["serve"], str(self.place))
-            outputs = {}
-            for name in self.found:
-                signature = meta.signature_def[name]
-                fetches = {key: info.name for key, info in signature.outputs.items()}
-                inputs = self.rows(name, rows).items()
-                feeds = {signature.inputs[key].name: value for key, value in inputs}
-                outputs[name] = session.run(fetches, feeds)
+            return [self._served(session, meta.signature_def, rows) for rows in parts]
+
+    def _served(self, session, described, rows):
+        outputs = {}
+        for name in self.found:
+            fetches = {key: info.name for key, info in described[name].outputs.items()}
+            inputs = self.rows(name, rows).items()
+            feeds = {described[name].inputs[key].name: value for key, value in inputs}
+            outputs[name] = session.run(fetches, feeds)
         return outputs
 
     def lite(self, name, rows=ALL):
@@ -61,15 +69,18 @@ def formats(request, tiny, tmp_path_factory):
     return Formats(tiny(request.param), tmp_path_factory.mktemp(request.param))
 
 
-def test_every_format_gives_what_keras_gives(formats):
-    served = formats.served()
+def test_every_format_gives_what_keras_gives_whatever_the_batch(formats):
+    row = slice(5, 6)
+    served, alone = formats.served(ALL, row)
     assert set(served) == set(signatures.NAMES) - set(signatures.unsupported(formats.model))
-    for name in formats.found:
-        expected = formats.keras(name)
+    for name, expected in formats.expected.items():
         assert set(served[name]) == set(expected)
+        one = {key: value[row] for key, value in expected.items()}
         formats.assert_agree(served[name], expected)
+        formats.assert_agree(alone[name], one)
         if name not in signatures.SAVED_MODEL_ONLY:
             formats.assert_agree(formats.lite(name), expected)
+            formats.assert_agree(formats.lite(name, row), one)
 
 
 @pytest.mark.parametrize(
@@ -85,32 +96,23 @@ def test_every_format_gives_what_keras_gives(formats):
 def test_sides_that_cannot_be_halved_give_the_same_in_every_format(name, shape, tiny, tmp_path):
     likelihood = "bernoulli" if shape[-1] == 1 else "discretized_logistic"
     formats = Formats(tiny(name, image_shape=shape, likelihood=likelihood), tmp_path)
-    assert flatbuffer.read(formats.tflite_path).custom == []
-    served = formats.served()
-    for key in formats.found:
-        formats.assert_agree(served[key], formats.keras(key))
+    assert formats.file.custom == []
+    [served] = formats.served(ALL)
+    for key, expected in formats.expected.items():
+        formats.assert_agree(served[key], expected)
         if key not in signatures.SAVED_MODEL_ONLY:
-            formats.assert_agree(formats.lite(key), formats.keras(key))
+            formats.assert_agree(formats.lite(key), expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("posterior", ["full", "householder", "planar", "radial"])
 def test_every_posterior_gives_the_same_in_every_format(posterior, tiny, tmp_path):
     formats = Formats(tiny("vae", posterior=posterior, flow_steps=2), tmp_path)
-    served = formats.served()
-    for key in formats.found:
-        formats.assert_agree(served[key], formats.keras(key))
+    [served] = formats.served(ALL)
+    for key, expected in formats.expected.items():
+        formats.assert_agree(served[key], expected)
         if key not in signatures.SAVED_MODEL_ONLY:
-            formats.assert_agree(formats.lite(key), formats.keras(key))
-
-
-def test_no_result_depends_on_its_batch(formats):
-    alone, row = formats.served(slice(5, 6)), slice(5, 6)
-    for name in formats.found:
-        expected = {key: value[row] for key, value in formats.keras(name).items()}
-        formats.assert_agree(alone[name], expected)
-        if name not in signatures.SAVED_MODEL_ONLY:
-            formats.assert_agree(formats.lite(name, row), expected)
+            formats.assert_agree(formats.lite(key), expected)
 
 
 def test_weights_are_stored_once(formats):
@@ -119,12 +121,12 @@ def test_weights_are_stored_once(formats):
     names = set(stored.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
     assert sum(stored.get_tensor(name).nbytes for name in names) <= 1.2 * parameters
     mask = 4 * 49 * 49  # of attention over a grid of codes: a constant, and no weight
-    assert flatbuffer.read(formats.tflite_path).weight_bytes <= 1.2 * parameters + mask
+    assert formats.file.weight_bytes <= 1.2 * parameters + mask
 
 
 def test_tflite_has_only_built_in_operations_and_says_what_it_is(formats):
-    assert flatbuffer.read(formats.tflite_path).custom == []
-    assert "CUSTOM" not in flatbuffer.read(formats.tflite_path).operators
+    assert formats.file.custom == []
+    assert "CUSTOM" not in formats.file.operators
     metadata = json.loads(flatbuffer.read_metadata(formats.tflite_path, tflite.METADATA))
     assert metadata["image_shape"] == [28, 28, 1] and metadata["value_range"] == [0.0, 1.0]
     assert metadata["unsupported"] == signatures.unsupported(formats.model)
@@ -169,9 +171,9 @@ def test_elbo_is_that_of_the_model(likelihood, tiny, tmp_path):
     image, seed = (formats.inputs["elbo"][key] for key in ("image", "seed"))
     assert set(np.unique(image * 255 % 1).round(3)) <= {0.0, 1.0}
     terms = model.terms({"image": image}, seed=seed)
-    np.testing.assert_allclose(
-        formats.served()["elbo"]["elbo"], vae_zoo.probability.elbo.elbo(terms), rtol=1e-5, atol=1e-3
-    )
+    [served] = formats.served(ALL)
+    expected = vae_zoo.probability.elbo.elbo(terms)
+    np.testing.assert_allclose(served["elbo"]["elbo"], expected, rtol=1e-5, atol=1e-3)
 
 
 def test_images_of_another_shape_fail_at_the_server(tiny, tmp_path):

@@ -9,7 +9,10 @@ from vae_zoo import networks
 from vae_zoo.networks import sizes
 from vae_zoo.probability import noise
 
-NAMES = ["conv_vae", "resnet_vae", "spatial_vae", "ladder_vae", "vdvae", "vq_vae", "vdm"]
+NAMES = [
+    *("conv_vae", "resnet_vae", "spatial_vae", "ladder_vae"),
+    *("vdvae", "nvae", "biva", "vq_vae", "vdm"),
+]
 ODD = [(8, 8, 1), (9, 31, 1), (28, 30, 3), (100, 75, 3)]
 LARGE = (178, 218, 3)
 

@@ -1,12 +1,14 @@
 """Arrays as people have them: the names of keras and scikit-learn, splits, words, 16 bits."""
 
+import json
 import os
 
 import numpy as np
 import pytest
+from conftest import run_here
 
 import vae_zoo
-from vae_zoo import datasets
+from vae_zoo import datasets, train
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 6, 5), dtype=np.uint8)
@@ -112,3 +114,22 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_what_is_not_there_is_said_to_be_not_there(name, words, tmp_path):
     with pytest.raises(vae_zoo.UserError, match=words):
         datasets.load(name, data_dir=tmp_path)
+
+
+def test_colours_that_go_together_are_modelled_so(npz, tmp_path):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(30, 220, (60, 8, 8, 1))
+    apart = rng.integers(0, 256, (60, 8, 8, 3))
+    together = np.clip(grey + rng.integers(-20, 20, (60, 8, 8, 3)), 0, 255)
+    found = {}
+    for name, images in (("together", together), ("apart", apart)):
+        run_here(
+            train.train,
+            train.FLAGS,
+            *("--model=conv_vae", "--epochs=1", "--set=hidden=(4,4)", "--report_samples=2"),
+            f"--dataset={npz(f'{name}.npz', image=images.astype(np.uint8))}",
+            f"--output_dir={tmp_path / name}",
+        )
+        config = json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))
+        found[name] = config["arguments"].get("channels")
+    assert found == {"together": "linear", "apart": None}

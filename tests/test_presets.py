@@ -89,6 +89,12 @@ def test_an_unknown_name_and_a_run_with_a_preset_are_refused_in_one_line(one_lin
     assert "expected one of the two" in both
 
 
+def test_publish_without_a_run_is_refused_in_one_line(command):
+    result = command("vae_zoo.publish")
+    assert result.returncode == 2 and result.stderr.startswith("error: --run is missing")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_a_preset_that_ships_loads_and_draws(name):
     model = vae_zoo.from_preset(name)

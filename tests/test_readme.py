@@ -18,9 +18,10 @@ from PIL import Image
 _BLOCK = re.compile(
     r"(?:<!-- (?P<not_run>not run: [^\n]+) -->\n)?```bash\n(?P<text>.*?)```", re.DOTALL
 )
-# A page's commands may use what those of the pages before it left.
-_PAGES = ("README.md", *(f"docs/{name}.md" for name in (
-    "training", "own_images", "evaluation", "presets", "export", "benchmarks")))  # fmt: skip
+_GPU = "gpu.md"  # its commands are for another machine
+_PAGES = ["README.md", *sorted(
+    f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != _GPU
+)]  # fmt: skip
 _PHONE = re.compile(r"<!-- phone -->\n```python\n(.*?)```", re.DOTALL)
 _ENVIRONMENT = ("-m venv", "pip install")
 _SHORTER = {

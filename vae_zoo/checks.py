@@ -74,8 +74,17 @@ def parts(model_class, **names):
         )
 
 
+def no_latent_size(model_class, given):
+    """Raises a UserError for a latent_size given to a model whose latents follow from its maps."""
+    if "latent_size" in given:
+        raise errors.UserError(
+            f"latent_size={given['latent_size']!r}: the latents of {model_class.__name__} are "
+            "a map. Expected latent_channels, the latent dimensions at each place."
+        )
+
+
 def labels(label, count, model_class):
-    """Raises a UserError for labels that are not one class for each image, where that can be seen.
+    """Raises a UserError for labels that are not one class for each image, if they can be read.
 
     Args:
         label: what came: anything like an array, or a tensor of a graph, or None.

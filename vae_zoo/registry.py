@@ -121,6 +121,15 @@ MODELS = {
         777_028,
         ("conv", "flow"),
     ),
+    "vmf_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 10, "posterior": "vmf", "prior": "sphere"},
+        _TINY_CONV,
+        "The VAE whose latents lie on a sphere, and whose prior is uniform there",
+        "Davidson et al. 2018",
+        534_991,
+        ("conv", "sphere"),
+    ),
     "hvae": ModelSpec(
         "vae_zoo.models.hvae:HVAE",
         {"network": "mlp", "hidden": (200, 200), "latent_size": 50},
@@ -146,6 +155,24 @@ MODELS = {
         "A very deep residual top-down path with a stochastic layer in each block",
         "Child 2021",
         309_268,
+        ("conv", "hierarchy", "deep"),
+    ),
+    "nvae": ModelSpec(
+        "vae_zoo.models.nvae:NVAE",
+        {},
+        {"size": "tiny"},
+        "Groups of latents at several resolutions in residual cells, posteriors residual to priors",
+        "Vahdat and Kautz 2020",
+        544_325,
+        ("conv", "hierarchy", "deep", "map"),
+    ),
+    "biva": ModelSpec(
+        "vae_zoo.models.biva:BIVA",
+        {},
+        {"size": "tiny", "latent_size": 3},
+        "Two latents a level, one drawn on the way up and one on the way down, skip connections",
+        "Maaloe et al. 2019",
+        511_812,
         ("conv", "hierarchy", "deep"),
     ),
     "iwae": ModelSpec(
@@ -245,6 +272,15 @@ MODELS = {
         297_248,
         ("resnet", "discrete", "autoregressive", "bound"),
     ),
+    "fsq_vae": ModelSpec(
+        "vae_zoo.models.vq:VQVAE",
+        {"quantizer": "fsq", "levels": (8, 6, 5), "blocks": 2},
+        {"levels": (3, 2), "hidden": (8, 8), "blocks": 1, "prior_width": 8, "prior_depth": 1},
+        "Codes of a few levels in each dimension, nothing to look up; vq_vae's prior",
+        "Mentzer et al. 2024; Yu et al. 2024 (quantizer=lfq)",
+        295_043,
+        ("resnet", "discrete", "autoregressive", "bound"),
+    ),
     "vdm": ModelSpec(
         "vae_zoo.models.vdm:VDM",
         {},
@@ -333,7 +369,7 @@ def name_of(model):
     """Returns the name that a model object's class is registered by.
 
     Raises:
-        UserError: for what is no model, or of a class that nobody registered.
+        UserError: for something that is not a model, or a model whose class is not registered.
     """
     cls = type(model)
     target = f"{cls.__module__}:{cls.__qualname__}"

@@ -2,9 +2,12 @@
 
 import functools
 
+import numpy as np
+
 from vae_zoo import datasets, errors, limits, registry
 from vae_zoo.train_flags import FLAGS
 
+_GO_TOGETHER = 0.5  # correlation of two colours of a pixel, over training images less their mean
 _WARMUP = 5  # at most this part of a training of so many steps warms up the rate
 
 
@@ -156,7 +159,28 @@ def _model_arguments(spec, splits, wished):
             raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
     arguments = {**given, **wished}
     _check_likelihood(splits, arguments["likelihood"])
+    if _takes_linear_channels(cls, splits, arguments):
+        arguments = {"channels": "linear", **arguments}
     return arguments
+
+
+def _takes_linear_channels(cls, splits, arguments):
+    """Returns whether green is to be modelled given red, and blue given both, if nobody says.
+
+    So the colours of photographs are, which rise and fall together. Where they do not, the slopes
+    only have to be learned to be nothing.
+    """
+    if arguments["likelihood"] != "discretized_logistic" or splits.image_shape[-1] != 3:
+        return False
+    if "linear" not in cls.combines.get("channels", ("linear",)):
+        return False
+    from vae_zoo.training import start
+
+    images = start.evenly_spaced(splits)
+    colours = (images - images.mean(0)).reshape(-1, 3)
+    with np.errstate(invalid="ignore"):  # of a colour that never changes: nan
+        correlations = np.corrcoef(colours, rowvar=False)[[0, 0, 1], [1, 2, 2]]
+    return bool(np.min(correlations) > _GO_TOGETHER)
 
 
 def _num_classes(splits, wished):

@@ -33,10 +33,11 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         image_shape: (H, W, C), C being 1 or 3.
         latent_size: D, latent dimensions.
         likelihood: "bernoulli" (binary images), "discretized_logistic" (8-bit images), or a density
-            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs`, how many
-            numbers it takes for each pixel, and `distribution(parameters)`, which makes p(x | z) of
-            them [..., H, W, outputs], with log_prob and mean; and `pixel_range`, where pixels are
-            not in [0, 1]. Objects have Keras's `get_config` and `from_config`.
+            of grey values: "normal", "continuous_bernoulli". Or an object with `outputs` and
+            `distribution(parameters)`. `outputs` is how many numbers it takes for each pixel;
+            `distribution` makes p(x | z) from them [..., H, W, outputs], with log_prob and mean.
+            It also has `pixel_range` if pixels are not in [0, 1]. Objects have Keras's
+            `get_config` and `from_config`.
         scale: of the likelihood: "shared", "channel" or "pixel"; see likelihoods.ScaledPixels.
         mixture_components: logistics of each channel of each pixel (discretized_logistic).
         channels: "independent" given z, or "linear", green given red and blue given both
@@ -44,19 +45,19 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         network: "mlp", "conv" or "resnet".
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp", "mixture", "maf" or "realnvp"; see vae_zoo.probability.priors. Or
-            an object with `distribution(posterior, label)`, which makes p(z), and
-            `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
+        prior: "standard", "vamp", "mixture", "maf", "realnvp" or "sphere"; see
+            vae_zoo.probability.priors. Or an object with `distribution(posterior, label)`, which
+            makes p(z), and `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal", "fixed", "full", "householder", "iaf", "planar" or "radial"; see
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar", "radial" or "vmf"; see
             vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
             takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
             diagonal normal or a bijection of it.
         flow_steps: steps of iaf, planar, radial, maf and realnvp; reflections of householder.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
-        free_bits: nats of rate, a stochastic layer, that the objective does not charge
+        free_bits: nats of rate, in each stochastic layer, that the objective does not charge
             (Kingma et al., 2016, eq. 15).
         capacity: C, nats that the rate is held at: beta |rate - C| is charged, and warm-up lets C
             rise from 0, in the place of the rate's weight (Burgess et al., 2018, eq. 8). None: the
@@ -81,18 +82,18 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     """
 
     needs_labels = False  # a conditional model says True
-    is_bound = False  # True: importance weighting means nothing, the ELBO is all there is
+    is_bound = False  # True: importance weights have no meaning; only the ELBO is reported
     bound_samples = None  # where is_bound: samples that an evaluation takes the mean of, at most
-    decodes_z = True  # False where no one flat z [D] decodes to an image
+    decodes_z = True  # False where an image is not decoded from one flat z [D]
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
-        "prior": ("standard", "vamp", "mixture", "maf", "realnvp"),
-        "posterior": ("normal", "fixed", "full", "householder", "iaf", "planar", "radial"),
+        "prior": ("standard", "vamp", "mixture", "maf", "realnvp", "sphere"),
+        "posterior": tuple(posteriors.POSTERIORS),
     }
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
-    has_penalty = False  # True: `penalty` is no zero, and is tracked
+    has_penalty = False  # True: `penalty` is not zero, and is tracked
 
     def __init__(
         self,
@@ -184,7 +185,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         self.decoder = self.build_decoder(self.latent_size)
 
     def features(self, image, label=None):
-        """Returns what `infer` needs of the image: a nest of tensors [B, ...], one pass up."""
+        """Returns what `infer` needs from the encoder, a nest of tensors [B, ...]."""
         del label
         return self.posterior_head(self.encoder(self.centred(image)))
 
@@ -208,8 +209,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     def infer(self, encoded, label, num_samples, seed):
         """Returns the list of Latents, top first; a hierarchy overrides this."""
         posterior = self.posterior_of(encoded)
-        batch = tf.nest.flatten(encoded)[0].shape[0] or tf.shape(tf.nest.flatten(encoded)[0])[0]
-        normals = noise.standard_normal(seed, num_samples, batch, [self.latent_size])
+        normals = noise.standard_normal(seed, num_samples, batch_size(encoded), [self.latent_size])
         z = distributions.reparameterize(posterior, normals)  # [K, B, D]
         return [Latent(posterior, self.prior(label), z)]
 
@@ -251,7 +251,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         return -self.bound(self.charged_weights(terms, kl_weight))
 
     def figures(self):
-        """Returns {name: number} of what a run's report says beside the bound."""
+        """Returns {name: number} that a run's report has in addition to the bound."""
         return {}
 
     # What every model has.
@@ -329,6 +329,12 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
                 f"{latent.posterior.name} and a prior {latent.prior.name}. Set "
                 "`analytic_kl = False` in the class, for the rate of samples."
             ) from None
+
+
+def batch_size(encoded):
+    """Returns B of a nest of tensors [B, ...], a number where it is known."""
+    first = tf.nest.flatten(encoded)[0]
+    return first.shape[0] or tf.shape(first)[0]
 
 
 def _name_of(part):

@@ -117,7 +117,7 @@ def _products(size, dtype, algorithm):
 def compiled_in_waves(cases, workers, budget):
     """Yields (case, compiled program or exception): a wave is compiled before it is timed.
 
-    So no compilation, which takes the device to choose its kernels, runs beside a measurement.
+    So no compilation, which takes the device to choose its kernels, runs during a measurement.
     """
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), workers):
@@ -216,7 +216,7 @@ class Calls:
         jax.block_until_ready(self.outputs)
 
     def metrics(self):
-        """Makes a call; returns {name: number} of what it gives beside the state."""
+        """Makes a call; returns {name: number} of what it gives in addition to the state."""
         self.run()
         named = zip(self.case["outputs"], self.outputs, strict=True)
         return {t["name"]: float(v) for t, v in named if not t["shape"] and t["name"] == "loss"}

@@ -11,7 +11,7 @@ OUT_OF_RANGE = "images outside of the pixel range"
 
 
 class ReadInputs:
-    """Reads images, labels and latents for a model, and refuses what is none.
+    """Reads images, labels and latents for a model, and refuses anything else.
 
     Attributes:
         pixel_range: the lowest and the highest pixel that `fit`, `evaluate` and `predict` take;
@@ -95,15 +95,15 @@ class ReadInputs:
         )
 
     def check_decodes_z(self, what):
-        """Raises a UserError for a model that no one z decodes to an image of."""
+        """Raises a UserError for a model whose images are not decoded from one vector z."""
         if not self.decodes_z:
             raise errors.UserError(
-                f"{type(self).__name__} has no {what}: no one vector z decodes to an image. "
+                f"{type(self).__name__} has no {what}: its images need more than one vector z. "
                 "Expected a call of sample, reconstruct or terms."
             )
 
     def check_label(self, label):
-        """Returns the label of a conditional model, None of another.
+        """Returns the label for a conditional model, and None for any other.
 
         Raises:
             UserError: where a conditional model gets none, or one that is no class.

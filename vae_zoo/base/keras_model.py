@@ -1,7 +1,7 @@
 """Keras's `fit`, `evaluate` and `predict`, with inputs as users bring them.
 
-Inputs are checked before any graph is traced, so that a mistake is told in one line; and a call
-that failed leaves nothing behind that the next one would trip over.
+Inputs are checked before any graph is traced, so that a mistake gives a message of one line. A call
+that fails leaves nothing behind that could disturb the next one.
 """
 
 import contextlib

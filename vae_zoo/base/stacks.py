@@ -1,4 +1,4 @@
-"""The stacks that models build of, and the likelihood behind a decoder."""
+"""The stacks that models are built of, and the likelihood behind a decoder."""
 
 import keras
 
@@ -94,7 +94,7 @@ def _checked(name, model, takes, gives_text, gives):
     shapes = [getattr(model, which, None) for which in ("input_shape", "output_shape")]
     if not all(isinstance(shape, tuple) for shape in shapes):
         raise errors.UserError(
-            f"{name}={model.name!r}: {wished}; it says no shapes of its own. Start it with a "
+            f"{name}={model.name!r}: {wished}; its shapes are not known. Start it with a "
             "keras.Input."
         )
     if shapes[0][1:] != takes or not gives(shapes[1][1:]):

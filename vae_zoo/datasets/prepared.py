@@ -50,7 +50,7 @@ def open_tfds(name, data_dir, manual_dir):
 
 
 def _place(data_dir, ships):
-    """Returns where prepared data lies, and a note where that is not where the user wanted it."""
+    """Returns the folder of prepared data, and a note if it is not the one that the user named."""
     wanted = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     wanted = os.path.expanduser(str(wanted))
     if not ships or _writable(wanted):

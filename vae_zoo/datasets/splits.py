@@ -79,7 +79,7 @@ class Splits:
         binarization: the policy; see load.
         likelihood: the fitting one: "bernoulli" or "discretized_logistic".
         checksum: of the images and the policy.
-        notes: what the user should know, a line each.
+        notes: what the user should know, one line for each note.
         num_train, num_validation, num_test: images.
         batch_size, seed: of the batches.
         steps_per_pass: of one pass over the training images.

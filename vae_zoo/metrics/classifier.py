@@ -88,7 +88,7 @@ def shrunk(images):
 def _no_class(images, seed):
     """Returns images that are of no class, [n, H, W, C].
 
-    A scrambled image's every pixel is that of another training image.
+    Each pixel of a scrambled image comes from another training image.
     """
     rng = np.random.default_rng(seed)
     flat = images.reshape(len(images), -1)

@@ -169,7 +169,7 @@ def dci(codes, factors, seed=0):
 
 
 def modularity(codes, factors):
-    """Returns how far each dimension tells of a single factor, the mean of all that tell of one.
+    """Returns how far each dimension depends on one factor alone, the mean over dimensions in use.
 
     Args:
         codes: float [N, D].

@@ -176,7 +176,7 @@ def continuity(model, *, seed=0, count=64, steps=16):
 
     Along `count` straight paths between pairs of prior draws, in `steps` equal steps, the change
     of a step is ||x' - x|| / ||z' - z||: the L2 norm of the difference of the two decoded images
-    (pixels in [0, 1]) over the length of the step. The smaller the 95th percentile beside the
+    (pixels in [0, 1]) over the length of the step. The smaller the 95th percentile next to the
     median, the fewer jumps the latent space has. A conditional model keeps the label on a path.
     Where no pixel changes by a grey level on any path, there is nothing to be continuous: the
     figure is undefined, not perfect.

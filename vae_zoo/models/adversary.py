@@ -1,4 +1,4 @@
-"""A discriminator of latents that is trained beside a model: it tells samples of two laws apart.
+"""A discriminator of latents, trained together with a model: it tells two distributions apart.
 
     D(z) = sigmoid(log q(z) - log r(z))  where it is right,   z ~ q(z) or z ~ r
 

@@ -2,7 +2,7 @@
 
     log p(x | y) >= E_q(z|x,y) [log p(x | z, y)] - KL(q(z | x, y) || p(z | y))
 
-The encoder sees the label as one more channel, the decoder as a one-hot vector beside z.
+The encoder sees the label as one more channel, the decoder as a one-hot vector joined to z.
 `prior="standard"` makes z independent of the label; `prior="conditional"` learns p(z | y).
 
 Sohn, Lee and Yan (2015), "Learning structured output representation using deep conditional

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from vae_zoo.probability import distributions, noise
 from vae_zoo.probability.elbo import Latent
-from vae_zoo.vae import VAE
+from vae_zoo.vae import VAE, batch_size
 
 
 class Hierarchy(VAE):
@@ -46,19 +46,31 @@ class Hierarchy(VAE):
         """Returns q(z_l | x, z_<l), batch [...], of a layer below the top."""
         raise NotImplementedError
 
+    def climb(self, encoded, normals):
+        """Returns what `descend` needs of the image; another thing where the way up has latents.
+
+        Args:
+            encoded: `features`'s result.
+            normals: as of `descend`.
+        """
+        del normals
+        return encoded
+
     # What follows from it.
 
     def posterior_of(self, encoded):
         return super().posterior_of(encoded[0])
 
     def infer(self, encoded, label, num_samples, seed):
-        top = super().infer(encoded, label, num_samples, seed)[0]
-        batch = top.z.shape[1] or tf.shape(top.z)[1]
+        batch = batch_size(encoded)
 
         def normals(layer, shape):
             return noise.standard_normal(seed, num_samples, batch, shape, layer)
 
-        return self.descend(top, normals, encoded)
+        encoded = self.climb(encoded, normals)
+        posterior = self.posterior_of(encoded)
+        z = distributions.reparameterize(posterior, normals(0, [self.latent_size]))  # [K, B, D]
+        return self.descend(Latent(posterior, self.prior(label), z), normals, encoded)
 
     def descend(self, top, normals, encoded=None):
         """Returns the Latents of all layers, top first.
@@ -66,7 +78,7 @@ class Hierarchy(VAE):
         Args:
             top: the top layer's Latent; z [..., D].
             normals: a function (layer, event shape) -> noise, broadcastable with [..., *event].
-            encoded: `features`'s result; None draws each layer from its prior.
+            encoded: `climb`'s result; None draws each layer from its prior.
         """
         features = self.join(0, top.z)
         latents = [top._replace(features=features)]
@@ -87,13 +99,14 @@ class Hierarchy(VAE):
     def likelihood(self, z, label=None):
         """Returns p(x | z) for z [..., D] of the top layer, those below at their priors' means."""
         del label
-        return self._likelihood_below(Latent(None, None, z), _no_noise)
+        return self._likelihood_below(Latent(None, None, z), no_noise)
 
     def reconstruct(self, image, label=None):
         encoded = self.features(*self.check_inputs({"image": image, "label": label}))
+        encoded = self.climb(encoded, no_noise)
         posterior = self.posterior_of(encoded)
         top = Latent(posterior, None, distributions.centre(posterior))
-        return self._likelihood_below(top, _no_noise, encoded).mean()
+        return self._likelihood_below(top, no_noise, encoded).mean()
 
     def sample_likelihood(self, seed, label=None, temperature=1.0):
         """Returns (p(x | all z) of batch [N], z [N, D] of the top layer), one for each row of seed.
@@ -115,6 +128,7 @@ class Hierarchy(VAE):
         return self.pixel_likelihood(self.descend(top, normals, encoded)[-1].features)
 
 
-def _no_noise(layer, shape):
+def no_noise(layer, shape):
+    """The noise of latents at their means: `normals` of `Hierarchy.descend` and `climb`."""
     del layer
     return tf.zeros(shape)

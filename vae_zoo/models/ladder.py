@@ -8,8 +8,8 @@ layers are numbered from the top.
 
 The top layer is a vector; those below are maps, at two resolutions. As in Kingma et al. (2016),
 "Improved variational inference with inverse autoregressive flow", section 5.1, residual features
-go down beside the samples, and (mu_hat, sigma_hat) is the sum of what the way up and those
-features say: with them, a layer's likelihood is no function of its own sample alone.
+go down next to the samples, and (mu_hat, sigma_hat) is the sum of what the way up and those
+features say: what the image says of a layer then depends on the layers above it too.
 """
 
 import math

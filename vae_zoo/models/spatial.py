@@ -15,7 +15,7 @@ import math
 
 import tensorflow as tf
 
-from vae_zoo import errors, networks
+from vae_zoo import checks, errors, networks
 from vae_zoo.errors import at_least
 from vae_zoo.networks import sizes
 from vae_zoo.vae import VAE
@@ -44,11 +44,7 @@ class SpatialVAE(VAE):
     def __init__(
         self, image_shape, *, latent_channels=4, downsampling=None, network="resnet", **kwargs
     ):
-        if "latent_size" in kwargs:
-            raise errors.UserError(
-                f"latent_size={kwargs['latent_size']!r}: the latents of {type(self).__name__} are "
-                "a map. Expected latent_channels, the latent dimensions at each place."
-            )
+        checks.no_latent_size(type(self), kwargs)
         self.latent_channels = at_least("latent_channels", latent_channels, 1, whole=True)
         self.halvings = _halvings(image_shape, downsampling)
         self.grid = sizes.resolutions(image_shape, self.halvings)[-1]

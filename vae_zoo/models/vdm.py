@@ -67,7 +67,7 @@ class VDM(VAE):
     is_bound = True
     bound_samples = 16  # of the time; with one, most of the error is of the time, not of images
     decodes_z = False
-    combines = {"network": ("unet",)}
+    combines = {"network": ("unet",), "channels": ("independent",)}
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ class VDVAE(Hierarchy):
         if size not in SIZES:
             raise errors.unknown("size", size, SIZES)
         given = {"num_layers": num_layers, "latent_channels": latent_channels}
-        given["width"] = None if hidden is None else _width(hidden)
+        given["width"] = None if hidden is None else common.check_one_width("VDVAE", hidden)
         self.size = SIZES[size]._replace(**{k: v for k, v in given.items() if v is not None})
         networks.check_widths("num_layers", self.size.num_layers)
         at_least("latent_channels", self.size.latent_channels, 1, whole=True)
@@ -219,13 +219,3 @@ class VDVAE(Hierarchy):
 
     def _stack(self, shape, stack):
         return keras.Sequential([layers.Input(shape), *stack])
-
-
-def _width(hidden):
-    widths = networks.check_widths("hidden", hidden)
-    if len(widths) > 1:
-        raise errors.UserError(
-            f"hidden={hidden!r}: every map of vdvae has the same channels. Expected one number, "
-            "such as (64,)."
-        )
-    return widths[0]

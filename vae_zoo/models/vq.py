@@ -1,4 +1,4 @@
-"""Vector quantisation: the latents are codes of a learned codebook, with a learned prior.
+"""Vector quantisation: the latents are codes of a codebook, with a learned prior.
 
     c_i = argmin_k ||e_i(x) - v_k||,   -ELBO(x) = -log p(x | v_c) - log p(c)
     loss = -ELBO(x) + commitment * sum_i ||e_i(x) - sg[v_{c_i}]||^2
@@ -21,9 +21,13 @@ from vae_zoo import errors, networks
 from vae_zoo.errors import at_least
 from vae_zoo.models.following import Following
 from vae_zoo.networks import causal, sizes
-from vae_zoo.probability import codebook, noise
+from vae_zoo.probability import codebook, noise, quantizers
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.training.loop import FiniteMean
+
+
+QUANTIZERS = ("codebook", "fsq", "lfq")
+_LATENT_SIZE = 16  # of a codebook's vectors
 
 
 class Choice(NamedTuple):
@@ -41,13 +45,18 @@ class Choice(NamedTuple):
 
 
 class VQVAE(Following):
-    """Vector-quantised autoencoder with an autoregressive prior, trained jointly.
+    """Autoencoder of discrete codes with an autoregressive prior, trained jointly.
 
     Args:
         image_shape: (H, W, C); codes lie on a grid of sides halved until one is at most 8.
-        latent_size: D, of a code's vector.
-        codebook_size: codes.
-        commitment: weight of the encoder's distance to its code.
+        latent_size: D, of a code's vector; None: 16 of a codebook. The other quantisers say it
+            themselves.
+        quantizer: "codebook", learned; "fsq", finite scalar; "lfq", lookup-free: see
+            probability.quantizers.
+        codebook_size: codes; a power of two for lfq. fsq has the product of its levels.
+        levels: of each dimension, of fsq.
+        commitment: weight of the encoder's distance to its code; of lfq, also of what makes its
+            codes sure and evenly used.
         decay: of the codebook's running means.
         prior_width: channels of the prior.
         prior_depth: blocks of the prior.
@@ -69,9 +78,11 @@ class VQVAE(Following):
     def __init__(
         self,
         image_shape,
-        latent_size=16,
+        latent_size=None,
         *,
+        quantizer="codebook",
         codebook_size=128,
+        levels=(8, 6, 5),
         commitment=0.25,
         decay=0.99,
         prior_width=64,
@@ -85,7 +96,13 @@ class VQVAE(Following):
                     f"{name}={kwargs[name]!r}: expected {only}. The rate of {type(self).__name__} "
                     "trains its prior alone, and nothing is gained by charging less of it."
                 )
-        self.codebook_size = at_least("codebook_size", codebook_size, 2, whole=True)
+        at_least("codebook_size", codebook_size, 2, whole=True)
+        _check_quantizer(quantizer, latent_size, codebook_size, levels)
+        self.quantizer, self.levels, self.codebook_size = quantizer, levels, codebook_size
+        if quantizer == "fsq":
+            latent_size, self.codebook_size = len(levels), math.prod(levels)
+        elif quantizer == "lfq":
+            latent_size = codebook_size.bit_length() - 1
         self.commitment = at_least("commitment", commitment, 0)
         if not 0 < decay < 1:
             raise errors.UserError(f"decay={decay!r}: expected a number between 0 and 1.")
@@ -94,7 +111,7 @@ class VQVAE(Following):
         if self.prior_width % 4:  # heads
             raise errors.UserError(f"prior_width={prior_width!r}: expected a multiple of 4.")
         self.prior_depth = at_least("prior_depth", prior_depth, 1, whole=True)
-        super().__init__(image_shape, latent_size, network=network, **kwargs)
+        super().__init__(image_shape, latent_size or _LATENT_SIZE, network=network, **kwargs)
 
     def build_networks(self):
         self.grid = sizes.resolutions(self.image_shape)[-1]
@@ -103,11 +120,19 @@ class VQVAE(Following):
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
         self.encoder = networks.build_map_encoder(*parts)
         self.decoder = networks.build_map_decoder(*parts, self.likelihood_part.outputs)
-        self.codebook = codebook.Codebook(self.codebook_size, self.latent_size, self.decay)
+        self.codebook = self.build_quantizer()
         shape = (self.codebook_size, places, self.prior_width, self.prior_depth)
         self.code_prior = causal.CausalTransformer(*shape, dtype=policy)
         self.code_prior.build((None, places))
         self.trackers["perplexity"] = FiniteMean("perplexity")
+
+    def build_quantizer(self):
+        """Returns the part that turns vectors into codes, and codes into vectors."""
+        if self.quantizer == "fsq":
+            return quantizers.FiniteScalarQuantizer(self.levels)
+        if self.quantizer == "lfq":
+            return quantizers.LookupFreeQuantizer(self.latent_size)
+        return codebook.Codebook(self.codebook_size, self.latent_size, self.decay)
 
     def features(self, image, label=None):
         del label
@@ -122,7 +147,7 @@ class VQVAE(Following):
     def infer(self, encoded, label, num_samples, seed):
         del label, seed
         choice = self.choose(encoded)
-        z = codebook.straight_through(encoded, choice.vectors)
+        z = codebook.straight_through(self.codebook.bounded(encoded), choice.vectors)
         z = tf.reshape(z, [1, -1, math.prod(self.grid) * self.latent_size])
         return [Latent(choice, self.code_prior, tf.repeat(z, num_samples, axis=0))]
 
@@ -134,8 +159,7 @@ class VQVAE(Following):
         """Returns the commitment term, [B]."""
         del seed
         choice = latents[0].posterior
-        distance = choice.encoded - tf.stop_gradient(choice.vectors)
-        return self.commitment * tf.reduce_sum(distance**2, axis=[1, 2, 3])
+        return self.commitment * self.codebook.cost(choice.encoded, choice.vectors)
 
     def follow(self, encoded, key, good):
         use = self.codebook.use_of(encoded, key)
@@ -181,3 +205,18 @@ class VQVAE(Following):
         uniforms = noise.uniform(seed, [math.prod(self.grid)])
         codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
         return self._likelihood_of(self.codebook.vectors_of(codes)), tf.cast(codes, tf.float32)
+
+
+def _check_quantizer(quantizer, latent_size, codebook_size, levels):
+    """Raises a UserError for arguments that make no quantiser."""
+    if quantizer not in QUANTIZERS:
+        raise errors.unknown("quantizer", quantizer, QUANTIZERS)
+    if quantizer != "codebook" and latent_size is not None:
+        raise errors.UserError(
+            f"latent_size={latent_size!r}: expected it left out with quantizer={quantizer}, whose "
+            "codes say how many dimensions they have."
+        )
+    if quantizer == "lfq" and codebook_size & (codebook_size - 1):
+        raise errors.UserError(f"codebook_size={codebook_size!r}: expected a power of two, as 128.")
+    if quantizer == "fsq" and min(networks.check_widths("levels", levels)) < 2:
+        raise errors.UserError(f"levels={levels!r}: expected at least 2 of each dimension: (8, 5).")

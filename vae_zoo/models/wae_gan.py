@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from vae_zoo.errors import at_least
 from vae_zoo.models.adversary import Adversary
-from vae_zoo.probability import noise
-from vae_zoo.vae import VAE
+from vae_zoo.probability import noise, posteriors
 
 _PRIOR_STREAM = 1000  # beyond the layers' streams
 
@@ -33,7 +32,7 @@ class WAEGAN(Adversary):
         UserError: for a negative weight.
     """
 
-    combines = {"posterior": VAE.combines["posterior"]}
+    combines = {"posterior": posteriors.FLAT}
 
     def __init__(
         self, image_shape, latent_size=10, *, beta=0.0, adversarial_weight=10.0, **kwargs

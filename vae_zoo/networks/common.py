@@ -138,6 +138,17 @@ def check_widths(name, widths):
     return tuple(widths)
 
 
+def check_one_width(model, hidden):
+    """Returns C of hidden=(C,); a UserError where a model has no widths of their own elsewhere."""
+    widths = check_widths("hidden", hidden)
+    if len(widths) > 1:
+        raise errors.UserError(
+            f"hidden={hidden!r}: one number decides the channels of all maps of {model}. Expected "
+            "one, such as (64,)."
+        )
+    return widths[0]
+
+
 def stage_channels(hidden, stages):
     """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
     return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]

@@ -41,7 +41,7 @@ class Bottleneck(layers.Layer):
         residual: whether the input is added.
         gain: factor of the last convolution's first weights: 1 / sqrt(depth) of a deep path.
 
-    Source: Child (2021), figure 3 and section 3.2.
+    Source: Child (2021), figure 3.
     """
 
     def __init__(self, channels, middle, size=3, residual=False, gain=1.0, **kwargs):

@@ -60,6 +60,15 @@ class Codebook(layers.Layer):
             aggregation="only_first_replica",  # every replica computes the same
         )
 
+    def bounded(self, encoded):
+        """Returns what the nearest vector is taken of: [..., D]."""
+        return encoded
+
+    def cost(self, encoded, vectors):
+        """Returns the squared distance of the encodings to their vectors, summed, [B]."""
+        distance = encoded - tf.stop_gradient(vectors)
+        return tf.reduce_sum(distance**2, axis=list(range(1, len(encoded.shape))))
+
     def nearest(self, encoded):
         """Returns the codes of vectors [..., D], int32 [...]."""
         vectors = self.vectors.value

@@ -13,8 +13,8 @@ class DequantizedNormal(tfd.Normal):
     """A normal over grey values to which uniform noise of one level's width was added.
 
     The log-density is its expectation over that noise, in closed form. So a scale of zero is not
-    rewarded, as it is where a density meets values that are exact; and with log(255) nats taken off
-    for each number, it is a lower bound of the log-probability of the 8-bit image.
+    rewarded; without the noise it would be. The log-density minus log(255) nats for each number is
+    a lower bound of the log-probability of the 8-bit image.
 
     Source: Theis, van den Oord and Bethge (2016), "A note on the evaluation of generative models",
     section 3.1.

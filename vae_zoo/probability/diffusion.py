@@ -23,7 +23,7 @@ _LEAST_SHARE = 0.1  # of a piece's time, next to an even share
 class NoiseSchedule(keras.layers.Layer):
     """A learned monotone gamma(t) on [0, 1]: straight in each of 16 pieces of equal height.
 
-    What is learned beside the ends is how much time each piece gets, so that the density of times
+    Its ends are learned, and how much time each piece gets, so that the density of times
     over gamma is a histogram.
 
     Args:

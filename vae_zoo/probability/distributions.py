@@ -11,7 +11,7 @@ LOG_SCALE = (-7.0, 4.0)  # of posteriors and learned priors
 def bounded(value, low, high):
     """Returns value squeezed smoothly into (low, high), with a gradient everywhere.
 
-    The upper end is passed by log(1 + exp(low - high)) at most.
+    It may be above `high`, by log(1 + exp(low - high)) at most.
     """
     return low + tf.nn.softplus(high - low - tf.nn.softplus(high - value))
 
@@ -38,11 +38,13 @@ def reparameterize(distribution, noise):
     """Returns a differentiable sample: the distribution's own noise carried through its parameters.
 
     Args:
-        distribution: a normal, or a bijection of a diagonal one.
+        distribution: a normal, a bijection of a diagonal one, or one with `reparameterized`.
         noise: standard normals, broadcastable with [*batch, *event].
 
     Source: Kingma and Welling (2014), section 2.4.
     """
+    if hasattr(distribution, "reparameterized"):
+        return distribution.reparameterized(noise)
     if isinstance(distribution, tfd.MultivariateNormalLinearOperator):
         return distribution.bijector.forward(noise)
     if hasattr(distribution, "bijector"):
@@ -52,12 +54,18 @@ def reparameterize(distribution, noise):
 
 
 def has_mean(distribution):
-    """Returns whether the mean is known in closed form: of a normal, not of a flow."""
-    return isinstance(distribution, (tfd.Independent, tfd.MultivariateNormalLinearOperator))
+    """Returns whether the mean is known in closed form: of all laws but flows."""
+    known = (tfd.Independent, tfd.MultivariateNormalLinearOperator, tfd.VonMisesFisher)
+    return isinstance(distribution, known)
 
 
 def centre(distribution):
-    """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it."""
+    """Returns the mean; of a flow, whose mean has no closed form, the base's carried through it.
+
+    On a sphere, where the mean is no point, it is the mean's direction.
+    """
+    if isinstance(distribution, tfd.VonMisesFisher):
+        return distribution.mode()
     if not has_mean(distribution):
         return distribution.bijector.forward(centre(distribution.distribution))
     return distribution.mean()

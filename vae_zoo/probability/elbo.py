@@ -42,8 +42,10 @@ class ElboTerms(NamedTuple):
 
 
 def log_weights(terms):
-    """Returns log p(x, z) - log q(z | x), [B, K]; of analytic terms, with KL(q || p) in place of
-    log q(z | x) - log p(z), which has its mean and makes no importance weights.
+    """Returns log p(x, z) - log q(z | x), [B, K].
+
+    Analytic terms have KL(q || p) in the place of log q(z | x) - log p(z). Its mean is the same,
+    but the result is then no importance weight.
     """
     return terms.log_likelihood - tf.reduce_sum(terms.rate, axis=-1)
 

@@ -110,7 +110,7 @@ class FlowPrior(keras.layers.Layer):
     """
 
     analytic_kl = False
-    posteriors = tuple(posteriors.POSTERIORS)  # names of those that it combines with: all
+    posteriors = posteriors.FLAT  # names of those that it combines with
 
     def __init__(self, latent_size, steps, **kwargs):
         super().__init__(**kwargs)

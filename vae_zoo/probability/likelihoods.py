@@ -5,9 +5,10 @@
     normal                a density of dequantised grey values
     continuous_bernoulli  a density of grey values
 
-A part with a scale has weights of its own: the training images' mean, which the decoder's locations
-are relative to, and the log scale, which is calibrated: learned with all else. Rybkin, Daniilidis
-and Levine (2021), "Simple and effective VAE training with calibrated decoders".
+A part with a scale has two weights of its own: the mean of the training images, which is added to
+the decoder's locations, and the log scale. The log scale is calibrated: it is learned with all
+else. Rybkin, Daniilidis and Levine (2021), "Simple and effective VAE training with calibrated
+decoders".
 """
 
 import math
@@ -71,8 +72,8 @@ class ScaledPixels(keras.layers.Layer):
     Attributes:
         outputs: numbers that it takes from the decoder for each pixel.
         pixel_mean: what is added to the decoder's locations, [H, W, C]; 0 is mid-grey, -1 black.
-        log_scale: of the scale, [] or [C], over SPEED. Adam moves every weight at about the same
-            rate; so this one is moved faster than the decoder's.
+        log_scale: the log of the scale, divided by SPEED, [] or [C]. Adam moves all weights at
+            about the same rate; the division lets the scale move faster than the decoder's.
     """
 
     deviation_of_scale = 1.0  # the standard deviation at a scale of 1
@@ -253,7 +254,7 @@ class Bernoulli(tfd.Bernoulli):
 
 @tf.custom_gradient
 def _negative_cross_entropy(logits, event):
-    """Returns TensorFlow's, with the gradient in closed form: a third of the passes over memory."""
+    """Returns minus TensorFlow's cross-entropy; its own gradient reads memory a third as often."""
 
     def gradient(upstream):
         return upstream * (event - tf.sigmoid(logits)), upstream * logits

@@ -1,7 +1,8 @@
-"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, and flows.
+"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, vmf, and flows.
 
-full and householder are normals with correlations, see probability.correlated; planar and radial
-are flows, see probability.planar; iaf, the inverse autoregressive flow, is
+full and householder are normals with correlations, see probability.correlated; vmf is on the
+sphere, see probability.sphere; planar and radial are flows, see probability.planar; iaf,
+the inverse autoregressive flow, is
 
     z_0 = m(x) + s(x) e,   z_t = g_t z_{t-1} + (1 - g_t) m_t,   [m_t, g_t] = MADE_t(z_{t-1}, h(x))
     log q(z_T | x) = log N(e; 0, 1) - sum log s(x) - sum_t sum log g_t
@@ -17,7 +18,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import correlated, distributions, planar
+from vae_zoo.probability import correlated, distributions, planar, sphere
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -70,7 +71,7 @@ class FixedNormal:
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class InverseAutoregressiveFlow(keras.layers.Layer):
-    """A diagonal normal carried through gated autoregressive steps, the order turned each time.
+    """A diagonal normal carried through gated autoregressive steps, in alternating order.
 
     Args:
         latent_size: D.
@@ -234,7 +235,9 @@ POSTERIORS = {
     "iaf": InverseAutoregressiveFlow,
     "planar": planar.PlanarFlow,
     "radial": planar.RadialFlow,
+    "vmf": sphere.VonMisesFisherPosterior,
 }
+FLAT = tuple(name for name in POSTERIORS if name != "vmf")  # whose z may be any point
 
 
 def build(name, latent_size, flow_steps, dtype):

@@ -1,9 +1,10 @@
-"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, running, and flows.
+"""Priors p(z) as parts of a model: standard, vamp, mixture, conditional, and others.
 
     vamp:         p(z) = 1/K sum_k q(z | u_k),  pseudo-inputs u_k learned
     mixture:      p(z) = sum_k w_k N(z; m_k, s_k),  all learned
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
     running:      p(z) = N(z; m, C),  which follows the codes; see probability.running
+    sphere:       p(z) = 1 / area of the sphere; see probability.sphere
     maf, realnvp: N(0, 1) carried through invertible steps; see vae_zoo.probability.flows
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
@@ -19,6 +20,7 @@ import tensorflow_probability as tfp
 from vae_zoo import errors
 from vae_zoo.probability import distributions, flows, noise, posteriors
 from vae_zoo.probability.running import RunningNormal
+from vae_zoo.probability.sphere import SpherePrior
 
 tfd = tfp.distributions
 
@@ -34,7 +36,7 @@ class Prior:
     """
 
     analytic_kl = False
-    posteriors = tuple(posteriors.POSTERIORS)
+    posteriors = posteriors.FLAT
 
     def distribution(self, posterior, label=None):
         """Returns p(z), event shape [D]: batch shape [], or [B] where it depends on the label.
@@ -47,7 +49,7 @@ class Prior:
 
     @contextlib.contextmanager
     def computed_once(self, posterior, constant=False):
-        """While it lasts, `distribution` computes nothing anew that depends on weights alone.
+        """Within it, `distribution` computes only once what depends on the weights alone.
 
         Args:
             posterior: as for `distribution`.
@@ -186,6 +188,7 @@ PRIORS = {
     "mixture": NormalMixture,
     "conditional": ConditionalNormal,
     "running": RunningNormal,
+    "sphere": SpherePrior,
     "maf": flows.MaskedAutoregressivePrior,
     "realnvp": flows.RealNVPPrior,
 }
@@ -213,6 +216,7 @@ def build(name, latent_size, components, image_shape, num_classes, flow_steps=4)
         "mixture": (components, latent_size),
         "conditional": (num_classes, latent_size),
         "running": (latent_size,),
+        "sphere": (latent_size,),
         "maf": (latent_size, flow_steps),
         "realnvp": (latent_size, flow_steps),
     }

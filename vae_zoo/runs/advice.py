@@ -1,4 +1,4 @@
-"""What a training's figures say to the one who reads them: a sentence for each, with the remedy.
+"""Notes on the figures of a training: a sentence for each, which says what to do.
 
 Each function takes the report (a dict, as in report.json) and the rows of metrics.csv, and returns
 a sentence, or None where there is nothing to say.

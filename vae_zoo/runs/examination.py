@@ -168,7 +168,7 @@ def _geometry(model, seed):
 
 
 def _told_apart(own, other):
-    """Returns how well each score tells other images from the data's own, by the AUROC."""
+    """Returns the AUROC of each score: how well it tells other images from the data's own."""
     anomalous = np.arange(len(own.elbo) + len(other.elbo)) >= len(own.elbo)
     columns = {
         "negative_elbo": (-own.elbo, -other.elbo),

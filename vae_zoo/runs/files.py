@@ -18,7 +18,7 @@ _PARTIAL = ".partial-"  # how the names of unfinished files begin
 
 @contextlib.contextmanager
 def atomic(path):
-    """Yields a path beside `path`, of the same suffix, that takes its place when all went well.
+    """Yields a path next to `path`, of the same suffix, that takes its place when all went well.
 
     The content is on the disk before it takes the place, so that a power failure leaves the old
     file or the new one. It is locked meanwhile: see `remove_partials`.
@@ -62,7 +62,7 @@ def sync(path):
 
 
 def sync_tree(directory):
-    """Waits until all that lies in a directory is on the disk, and the directory itself."""
+    """Waits until a directory and all that is in it are on the disk."""
     for place, _, names in os.walk(directory, topdown=False):
         for name in names:
             sync(os.path.join(place, name))
@@ -92,7 +92,7 @@ def _told(path):
 
 
 def write_json(path, value):
-    """Writes a JSON file atomically; what is not finite becomes null."""
+    """Writes a JSON file atomically; numbers that are not finite become null."""
     with atomic(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(_finite(json.loads(json.dumps(value, default=plain))), file, indent=2)
         file.write("\n")

@@ -1,4 +1,4 @@
-"""A training that is done: what tells it, and what the command says when it is given again.
+"""A finished training: how it is known, and what the command says when it is given again.
 
 No TensorFlow: the answer comes at once.
 """

@@ -102,7 +102,7 @@ def errors_of(path, images, reconstructions, titles):
         path: the PNG file.
         images: float [N, H, W, C] in [0, 1].
         reconstructions: of the same shape.
-        titles: a text beside each image; of a long one the end.
+        titles: a text next to each image; of a long one, its end.
     """
     from matplotlib import colormaps
 
@@ -165,7 +165,7 @@ def curves(path, rows):
 
     Args:
         path: the PNG file.
-        rows: dicts of metrics.csv; "val_..." is drawn beside its training figure, and
+        rows: dicts of metrics.csv; "val_..." is drawn next to its training figure, and
             "val_rate_1", "val_rate_2", ... are the rates of the layers, top first.
     """
     last = rows[-1]

@@ -1,4 +1,4 @@
-"""What a figure depends on beside the settings: versions and the commit of the source."""
+"""What a figure depends on, apart from the settings: versions and the commit of the source."""
 
 import contextlib
 import functools

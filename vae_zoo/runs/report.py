@@ -1,4 +1,4 @@
-"""What a run tells of itself at the end: figures on the test split, pictures, a summary."""
+"""What a run reports at the end: figures on the test split, pictures, a summary."""
 
 import pathlib
 

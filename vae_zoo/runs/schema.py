@@ -93,7 +93,7 @@ def check_config(path, config):
 
 
 def check_arguments(path, arguments, model):
-    """Raises a UserError where a config.json has other arguments than the model that lies by it.
+    """Raises a UserError where config.json and the model next to it differ in their arguments.
 
     Args:
         path: of config.json.

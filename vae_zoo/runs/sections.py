@@ -288,7 +288,7 @@ def _training(rows):
 
 
 def _column(rows, key):
-    """Returns (epoch, number) of a column of metrics.csv; what is no number is left out."""
+    """Returns (epoch, number) of a column of metrics.csv, without entries that are not numbers."""
     pairs = ((row["epoch"], row.get(key)) for row in rows)
     return [pair for pair in pairs if isinstance(pair[1], (int, float))]
 

@@ -10,7 +10,7 @@ from vae_zoo import errors
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class GuardedAdam(keras.optimizers.Adam):
-    """Adam that skips, and counts, a step whose gradient is not finite or beyond a norm.
+    """Adam that skips, and counts, steps whose gradient is not finite or is above a norm.
 
     A skipped step changes neither weights nor moments; `iterations` goes on, so that noise and
     data do too. The averaged weights (`use_ema`) are for evaluation: they never overwrite the

@@ -95,7 +95,7 @@ def _fit(session, strategy, callbacks):
 
 
 class _Session(keras.callbacks.Callback):
-    """A training's state beside the model's, and what happens between its steps."""
+    """A training's state, the model's apart, and what happens between its steps."""
 
     def __init__(self, model, splits, directory, settings, *, best, signals, chief):
         super().__init__()
