@@ -16,7 +16,6 @@ from vae_zoo.metrics import likelihood
 from vae_zoo.probability import fitted, noise
 from vae_zoo.runs import fitted_priors
 
-
 DENSITIES, WITHOUT = ("gmm", "maf", "realnvp"), [("diffusion", 400), ("two_stage", 1000)]
 
 

@@ -7,24 +7,19 @@ class with one part replaced. The forward pass *is* the ELBO terms, so that `com
 `evaluate`, loss scaling and metrics are Keras's own.
 """
 
-from contextlib import nullcontext
-
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from vae_zoo import checks, errors, networks
-from vae_zoo.base import Configured, ForUsers, KerasModel, Objective, Stacks
+from vae_zoo import checks, networks
+from vae_zoo.base import Configured, ForUsers, KerasModel, Objective, Parts, Stacks
 from vae_zoo.errors import at_least
-from vae_zoo.probability import distributions, likelihoods, noise, posteriors, priors
+from vae_zoo.probability import distributions, noise, posteriors
 from vae_zoo.probability.elbo import ElboTerms, Latent
 from vae_zoo.training.loop import FiniteMean
 
-tfd = tfp.distributions
-
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
+class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.
@@ -126,16 +121,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         checks.parts(type(self), network=network, prior=prior, posterior=posterior)
         self.image_shape = checks.image_shape(image_shape)
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
-        self.likelihood_name = _name_of(likelihood)
-        own = {"encoder": encoder, "decoder": decoder}  # build_encoder and so on take them
-        if isinstance(likelihood, str):
-            likelihoods.check_likelihood(likelihood)
-        else:
-            own["likelihood"] = likelihood
-            checks.own_part("likelihood", likelihood)
-            self.pixel_range = getattr(likelihood, "pixel_range", self.pixel_range)
-        object.__setattr__(self, "_own", own)  # tracked where they are used
-        self.prior_name, self.posterior_name = _name_of(prior), _name_of(posterior)
+        self.keep_own_parts(encoder=encoder, decoder=decoder, likelihood=likelihood)
         self.network, self.hidden = network, hidden
         self.blocks = at_least("blocks", blocks, 0, whole=True)
         self.beta = at_least("beta", beta, 0)
@@ -148,33 +134,13 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
         self.trackers = {name: FiniteMean(name) for name in tracked}
         self.set_step(0)
         with networks.initial_weights_of(seed):
-            self.prior_part, self.posterior_part = prior, posterior  # objects, or names
-            if isinstance(prior, str):
-                self.prior_part = priors.build(
-                    *(prior, self.latent_size, components),
-                    *(self.image_shape, self.num_classes, flow_steps),
-                )
-            if isinstance(posterior, str):
-                self.posterior_part = posteriors.build(
-                    posterior, self.latent_size, flow_steps, self.dtype_policy
-                )
-            pixels = (scale, mixture_components, channels)
-            self.likelihood_part = self.build_likelihood(*pixels)
+            self.build_latent_parts(prior, posterior, components, flow_steps)
+            self.likelihood_part = self.build_likelihood(scale, mixture_components, channels)
             self.build_networks()
         self.check_own_parts()
-        parts = (self.prior_part, self.posterior_part)
-        closed = all(getattr(part, "analytic_kl", False) for part in parts)
-        self.analytic_kl = self.analytic_kl and closed
         self.built = True
 
     # What a model replaces.
-
-    def build_likelihood(self, scale, mixture_components, channels):
-        """Returns the part that gives p(x | z); see likelihoods.build."""
-        if self.own_part("likelihood") is not None:
-            return self.own_part("likelihood")
-        pixels = (scale, mixture_components, channels)
-        return likelihoods.build(self.likelihood_name, self.image_shape, *pixels)
 
     def build_networks(self):
         """Builds every layer of the model but the parts'; called once, by the constructor."""
@@ -222,7 +188,7 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
                 at the samples, which importance weighting needs.
         """
         if analytic and self.analytic_kl:
-            return self._kl_divergence(latent)
+            return self.kl_divergence(latent)
         return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
 
     def penalty(self, latents, seed):
@@ -259,27 +225,6 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
     def posterior(self, image, label=None):
         """Returns q(z | x) for images [B, H, W, C], a distribution of batch [B], event [D]."""
         return self.posterior_of(self.features(image, self.check_label(label)))
-
-    def fixed_prior(self, constant=False):
-        """Returns a context that computes the prior once, for many batches of unchanged weights.
-
-        Args:
-            constant: compute it outside of the graph that is being traced, such as an export's.
-        """
-        computed_once = getattr(self.prior_part, "computed_once", None)
-        return computed_once(self.posterior, constant) if computed_once else nullcontext()
-
-    def replace_prior(self, part, name):
-        """Takes another prior in the place of the model's own, such as a fitted one.
-
-        The model is then for evaluation, draws and export: saved, it does not load again.
-
-        Args:
-            part: an object with `distribution`, as of `priors.Prior`; and `draw`, see the class.
-            name: what it is called.
-        """
-        self.prior_part, self.prior_name, self.analytic_kl = part, name, False
-        self._arguments["prior"] = part
 
     def terms(self, inputs, *, num_samples=1, analytic=True, seed, encoded=None, kl_weight=1.0):
         """Returns the ElboTerms of a batch, in nats. Pure: same arguments, same result.
@@ -320,25 +265,11 @@ class VAE(Configured, ForUsers, Objective, Stacks, KerasModel):
             kl_weight=self.kl_weight() if training else 1.0,
         )
 
-    def _kl_divergence(self, latent):
-        try:
-            return tfd.kl_divergence(latent.posterior, latent.prior)
-        except NotImplementedError:
-            raise errors.UserError(
-                f"{type(self).__name__}: there is no closed form of KL(q || p) for a posterior "
-                f"{latent.posterior.name} and a prior {latent.prior.name}. Set "
-                "`analytic_kl = False` in the class, for the rate of samples."
-            ) from None
-
 
 def batch_size(encoded):
     """Returns B of a nest of tensors [B, ...], a number where it is known."""
     first = tf.nest.flatten(encoded)[0]
     return first.shape[0] or tf.shape(first)[0]
-
-
-def _name_of(part):
-    return part if isinstance(part, str) else type(part).__name__
 
 
 def _batch_major(value, like):

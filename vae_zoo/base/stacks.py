@@ -41,20 +41,6 @@ class Stacks:
         )
         return _with_input(decoder)
 
-    def own_part(self, name):
-        """Returns the "encoder", "decoder" or "likelihood" that the user gave, or None."""
-        return self._own.get(name)
-
-    def check_own_parts(self):
-        """Raises a UserError for an encoder or a decoder that this model has no place for."""
-        for name in ("encoder", "decoder"):
-            own = self.own_part(name)
-            if own is not None and getattr(self, name, None) is not own:
-                raise errors.UserError(
-                    f"{name}={own.name!r}: {type(self).__name__} builds networks of its own. Leave "
-                    "it out, or take a model such as vae or cvae."
-                )
-
     def build_head(self, inputs, outputs):
         """Returns a built linear layer, [N, inputs] -> [N, outputs]."""
         head = keras.layers.Dense(outputs, dtype=self.dtype_policy)

@@ -25,7 +25,6 @@ from vae_zoo.probability import codebook, noise, quantizers
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.training.loop import FiniteMean
 
-
 QUANTIZERS = ("codebook", "fsq", "lfq")
 _LATENT_SIZE = 16  # of a codebook's vectors
 
