@@ -176,6 +176,16 @@ def test_a_damaged_report_is_made_again(content, run, caplog):
         runs.read_report(run)
 
 
+@pytest.mark.parametrize("content", ["", "epoch,step\n1", "epoch,step\n1,2\n2,4\n"])
+def test_damaged_rows_of_a_finished_training_are_made_again(content, run, caplog):
+    runs.write_json(run / runs.REPORT, REPORT)  # of three epochs
+    (run / runs.METRICS).write_text("epoch,step\n1,2\n2,4\n3,6\n")
+    assert finished.report_of(run)
+    (run / runs.METRICS).write_text(content)
+    assert finished.report_of(run) is None
+    assert "metrics.csv" in caplog.text
+
+
 def test_without_a_report_or_a_whole_model_a_training_goes_on(run):
     assert finished.report_of(run) is None
     runs.write_json(run / runs.REPORT, REPORT)

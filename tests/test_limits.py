@@ -43,11 +43,19 @@ def test_what_fits_is_not_refused_and_what_does_not_is(monkeypatch):
         limits.check("vae", arguments, wished)
 
 
+def test_a_size_that_has_a_least_value_is_not_refused_for_it():
+    arguments = {"image_shape": (8, 8, 1), "codebook_size": 8192}
+    assert limits.check("vq_vae", arguments, ["codebook_size"]) is None
+    with pytest.raises(errors.UserError, match=f"prior_width={10**12}: the model would have"):
+        limits.check("vq_vae", {**arguments, "prior_width": 10**12}, ["prior_width"])
+
+
 @pytest.mark.parametrize(
     "given, words",
     [
         (["--num_images=0"], "--num_images=0: expected all, or a number"),
         (["--num_images=²"], "--num_images=²: expected all"),
+        ([f"--num_samples={10**20}"], f"--num_samples={10**20}: expected a number from 1 to"),
         (["--num_images=" + "9" * 5000], "expected all, or a number from 1"),
         ([f"--seed={2**31}"], f"--seed={2**31}: expected a whole number that fits in int32"),
         (["--output=/proc/nowhere/a.json"], "--output=/proc/nowhere/a.json cannot be written"),

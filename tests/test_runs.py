@@ -54,11 +54,16 @@ def test_a_deeply_nested_config_is_refused(tmp_path):
 def test_overwrite_deletes_what_a_run_is_and_nothing_else(tmp_path):
     runs.open_run(tmp_path, CONFIG)
     (tmp_path / "checkpoints").mkdir()
-    for name in ("checkpoints/step-1.index", "model.keras", "samples.png", "notes.txt"):
+    (tmp_path / "tensorboard" / "samples").mkdir(parents=True)
+    events = "events.out.tfevents.1.v2"
+    written = ("checkpoints/step-1.index", "model.keras", "samples.png", f"tensorboard/{events}")
+    kept = ("checkpoints/mine.txt", "notes.txt", "prior-notes.npz")
+    for name in (*written, f"tensorboard/samples/{events}", "prior-gmm.npz", *kept):
         (tmp_path / name).write_text("x")
     changed = {**CONFIG, "training": {"seed": 1}}
     assert runs.open_run(tmp_path, changed, overwrite=True) is False
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "notes.txt"]
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == sorted(["checkpoints", "config.json", *kept])
     assert runs.read_config(tmp_path) == changed
 
 

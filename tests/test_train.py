@@ -239,6 +239,8 @@ def bad_flags(directory):
         (["--model=vdm", "--binarization=none", "--set=scale=pixel"], "do not combine"),
         (["--model=vae", "--learning_rate=-1"], "--learning_rate=-1"),
         (["--model=vae", "extra"], "unexpected argument"),
+        (["--model=vae", "--output_dir=gs://a/b"], "addresses are not supported"),
+        (["--model=vae", "--data_dir=gs://a/b"], "addresses are not supported"),
         (["--model=vae", f"--output_dir={directory / 'foreign'}"], "not a run's"),
         (["--model=vae", f"--output_dir={directory / 'foreign'}", "--overwrite"], "not a run's"),
         (["--model=vae", f"--output_dir={directory / 'file'}"], "cannot be written"),

@@ -215,6 +215,12 @@ def parse(flag_values, argv):
             f"unexpected argument {positional[0]!r}: flags are written --name=value "
             "(--help lists them)"
         )
+    for name in flag_values:
+        given = flag_values[name].value
+        if name.endswith("_dir") and "://" in (given or ""):
+            raise errors.UserError(
+                f"--{name}={given}: addresses are not supported. Expected a local folder."
+            )
 
 
 def _define_import(flag_values):

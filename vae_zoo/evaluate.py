@@ -30,8 +30,10 @@ def evaluate():
     """
     directory, place = cli.run_directory(FLAGS)
     count = _count(FLAGS.num_images)
-    if FLAGS.num_samples < 1:
-        raise errors.UserError(f"--num_samples={FLAGS.num_samples}: expected at least 1.")
+    if not 1 <= FLAGS.num_samples <= 10**9:
+        raise errors.UserError(
+            f"--num_samples={FLAGS.num_samples}: expected a number from 1 to 1,000,000,000."
+        )
     if not -(2**31) <= FLAGS.seed < 2**31:
         raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
     stem = f"evaluation-{FLAGS.prior}" if FLAGS.prior else "evaluation"

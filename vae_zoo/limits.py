@@ -6,6 +6,7 @@ import os
 from vae_zoo import errors, registry
 
 _SMALL = 4096  # arguments below this are never worth a look
+_MEASURED = (4, 8)  # sizes of the two small models: all arguments allow them
 _COPIES = 4  # of a parameter while it trains: weight, gradient and Adam's two moments
 _BYTES = 4 * _COPIES
 
@@ -26,8 +27,8 @@ def check(name, arguments, wished):
         size = _largest(value)
         if size < _SMALL:
             continue
-        one, two = (_parameters(name, arguments, argument, number) for number in (1, 2))
-        count = one + (two - one) * (size - 1)
+        one, two = (_parameters(name, arguments, argument, number) for number in _MEASURED)
+        count = one + (two - one) / (_MEASURED[1] - _MEASURED[0]) * (size - _MEASURED[0])
         if count * _BYTES > _memory():
             raise errors.UserError(
                 f"--set {argument}={str(value):.40}: the model would have about {count:.1e} "

@@ -6,6 +6,7 @@ model.keras  the trained model, with its averaged weights where training average
 metrics.csv  one row an epoch;  report.json  the figures on the test split
 """
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -20,12 +21,16 @@ CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "r
 FORMAT = 1  # of a run; a run of before it was counted has none
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
-# goes last, so that the same command goes on after a kill.
+# is replaced in the end, so that the same command goes on after a kill.
 _WRITTEN = (
     *(MODEL, METRICS, REPORT, CHECKPOINTS, TENSORBOARD, "evaluation.json"),
     *("evaluation.partial.npz", "samples.png", "reconstructions.png", "interpolations.png"),
-    *("manifold.png", "curves.png", "report.html", "report_page.json", CONFIG),
+    *("manifold.png", "curves.png", "report.html", "report_page.json"),
 )
+_WITHIN = {  # what they write into its folders; anything else stays there
+    CHECKPOINTS: ("step-*", ".worker-*", "checkpoint", "best.weights.h5"),
+    TENSORBOARD: ("events.out.tfevents.*", "samples/events.out.tfevents.*", "samples"),
+}
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
 
 
@@ -240,7 +245,14 @@ def _check_same_settings(directory, there, here):
 
 
 def _delete(path):
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    patterns = _WITHIN.get(path.name, ())
+    for part in [part for pattern in patterns for part in path.glob(pattern)]:
+        if part.is_dir() and path.name == CHECKPOINTS:
+            shutil.rmtree(part)
+        else:
+            _delete(part)
+    with contextlib.suppress(OSError):  # not empty: something of the user
+        path.rmdir()

@@ -8,8 +8,8 @@ import pathlib
 import shlex
 
 from vae_zoo import errors
-from vae_zoo.runs.directory import CONFIG, MODEL, REPORT, read_config, read_report
-from vae_zoo.runs.files import is_whole
+from vae_zoo.runs.directory import CONFIG, METRICS, MODEL, REPORT, read_config, read_report
+from vae_zoo.runs.files import is_whole, read_rows
 
 # Flags that say nothing of what is trained.
 _ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
@@ -27,8 +27,12 @@ def report_of(directory, max_minutes=None):
         return None
     try:
         report = read_report(directory)
+        rows = read_rows(directory / METRICS)
     except errors.UserError as error:
         logging.warning("%s The run is evaluated again.", error)
+        return None
+    if len(rows) != report["epochs"] and (directory / METRICS).exists():
+        logging.warning("%s lacks rows. The run is evaluated again.", directory / METRICS)
         return None
     more_time = max_minutes is None or max_minutes > report["minutes"]
     return None if report.get("ended") == "time" and more_time else report

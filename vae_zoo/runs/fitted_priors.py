@@ -32,9 +32,12 @@ def file_of(directory, name):
 
 def files_in(directory):
     """Returns the names of what rests on fitted priors in a run."""
+    from vae_zoo.probability import fitted
+
     parts = ("prior-{}.npz", *("evaluation-{}.json", "evaluation-{}.partial.npz"))
     parts += ("report-{}.html", "report-{}.json")
-    return [part.format(name) for name in names_in(directory) for part in parts]
+    names = [name for name in names_in(directory) if name in fitted.NAMES]
+    return [part.format(name) for name in names for part in parts]
 
 
 def names_in(directory):
