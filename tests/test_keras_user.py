@@ -324,3 +324,12 @@ def test_a_model_says_what_it_is(model):
         "<VAE 'vae': images 28 x 28 x 1, latents 3, network mlp, likelihood bernoulli, "
         "26,054 parameters>"
     )
+
+
+def test_a_training_that_is_lost_says_so_and_stops(tiny, batch):
+    model = tiny("vae")
+    model.compile(keras.optimizers.SGD(1e30))
+    with pytest.warns(UserWarning, match="is nan: training stops"):
+        history = model.fit(batch["image"], epochs=5, verbose=0)
+    losses = history.history["loss"]
+    assert np.isnan(losses[-1]) and len(losses) < 5

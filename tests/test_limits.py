@@ -37,17 +37,27 @@ def test_fewer_classes_than_the_data_has_are_refused(one_line, data_dir):
 def test_what_fits_is_not_refused_and_what_does_not_is(monkeypatch):
     arguments = {"image_shape": (8, 8, 1), "latent_size": 5000, "hidden": (8,)}
     wished = ["latent_size", "hidden"]
-    assert limits.check("vae", arguments, wished) is None
+    assert limits.check("vae", arguments, wished, 32) is None
     monkeypatch.setattr(limits, "_memory", lambda: 10**6)  # bytes: less than the model takes
     with pytest.raises(errors.UserError, match="latent_size=5000: the model would have about"):
-        limits.check("vae", arguments, wished)
+        limits.check("vae", arguments, wished, 32)
+
+
+def test_what_each_image_meets_counts_too(monkeypatch):
+    monkeypatch.setattr(limits, "_memory", lambda: 25 * 10**9)
+    arguments = {"image_shape": (8, 8, 1), "latent_size": 3, "hidden": (8,), "prior": "mixture"}
+    assert limits.check("vae", {**arguments, "components": 10**5}, ["components"], 32) is None
+    with pytest.raises(errors.UserError, match="components=100000000: the model would have"):
+        limits.check("vae", {**arguments, "components": 10**8}, ["components"], 32)
+    with pytest.raises(errors.UserError, match="blocks=1000000000000: expected at most 1,000"):
+        vae_zoo.create_model("vae", image_shape=(8, 8, 1), blocks=10**12)
 
 
 def test_a_size_that_has_a_least_value_is_not_refused_for_it():
     arguments = {"image_shape": (8, 8, 1), "codebook_size": 8192}
-    assert limits.check("vq_vae", arguments, ["codebook_size"]) is None
+    assert limits.check("vq_vae", arguments, ["codebook_size"], 32) is None
     with pytest.raises(errors.UserError, match=f"prior_width={10**12}: the model would have"):
-        limits.check("vq_vae", {**arguments, "prior_width": 10**12}, ["prior_width"])
+        limits.check("vq_vae", {**arguments, "prior_width": 10**12}, ["prior_width"], 32)
 
 
 @pytest.mark.parametrize(

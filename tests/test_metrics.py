@@ -89,6 +89,17 @@ def test_effective_samples_are_few_where_the_posterior_is_far_off(linear_gaussia
     assert not likelihood.few_effective(None, 1000)  # a bound has no weights
 
 
+def test_many_calls_give_what_one_gives(linear_gaussian, monkeypatch):
+    """Between calls an evaluation of many samples can be interrupted."""
+    model, images = linear_gaussian
+    given = {"num_samples": 50, "block_decodes": 16}
+    whole = likelihood.evaluate(model, images[:4], **given)
+    monkeypatch.setattr(likelihood, "_CHUNKS_A_CALL", 3)
+    parts = likelihood.evaluate(model, images[:4], **given)
+    for name in ("elbo", "nll", "nll_stderr", "effective_sample_size", "distortion", "rate"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-10)
+
+
 @pytest.mark.parametrize("block_decodes", [1, 7, 160, 10_000])
 def test_sizes_of_blocks_change_no_figure_beyond_chance(block_decodes, linear_gaussian):
     model, images = linear_gaussian

@@ -131,6 +131,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(trained, pictures, tmp_pat
     assert not (tmp_path / "parts.csv.partial").exists()
 
 
+def test_rows_from_a_damaged_one_on_are_done_again(tmp_path):
+    path = tmp_path / "rows"
+    store = partial_results.PartialRows(path, "one", 2, 4, "<f4")
+    for start in (0, 4, 8):
+        store.add(np.arange(start, start + 4), np.full((4, 2), start, np.float32))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1  # a bit of the second block
+    path.write_bytes(raw)
+    with pytest.warns(UserWarning, match="is damaged: the work goes on from before that"):
+        again = partial_results.PartialRows(path, "one", 2, 4, "<f4")
+    assert again.done == 4 and again.rows()["index"].tolist() == [0, 1, 2, 3]
+
+
 def test_rows_of_other_settings_are_not_gone_on_with(tmp_path):
     store = partial_results.PartialRows(tmp_path / "rows", "one", 2, 4, "<f4")
     store.add([0, 1, 3], np.ones((3, 2)))  # the third image is broken

@@ -25,6 +25,7 @@ OWN = {
     "prior": ("distribution", "draw", "get_config", "from_config"),
     "posterior": ("parameters", "distribution", "get_config", "from_config"),
 }
+_MOST_BLOCKS = 1000
 
 
 def own_part(argument, value):
@@ -167,3 +168,11 @@ def image_shape(shape):
 
 def _either(names):
     return " or ".join(map(repr, names))
+
+
+def blocks(value):
+    """Returns how many residual blocks a resolution has; a UserError for what is no such number."""
+    errors.at_least("blocks", value, 0, whole=True)
+    if value > _MOST_BLOCKS:
+        raise errors.UserError(f"blocks={value!r}: expected at most {_MOST_BLOCKS:,}.")
+    return int(value)

@@ -11,7 +11,7 @@ _COPIES = 4  # of a parameter while it trains: weight, gradient and Adam's two m
 _BYTES = 4 * _COPIES
 
 
-def check(name, arguments, wished):
+def check(name, arguments, wished, batch_size):
     """Raises a UserError for an argument that makes a model larger than this machine's memory.
 
     How many parameters a large argument brings is measured on two small models and drawn out in a
@@ -21,6 +21,7 @@ def check(name, arguments, wished):
         name: of the model.
         arguments: all of the constructor's.
         wished: names of those that the user gave.
+        batch_size: images a step: each meets all components of a mixture.
     """
     for argument in sorted(wished):
         value = arguments[argument]
@@ -29,10 +30,14 @@ def check(name, arguments, wished):
             continue
         one, two = (_parameters(name, arguments, argument, number) for number in _MEASURED)
         count = one + (two - one) / (_MEASURED[1] - _MEASURED[0]) * (size - _MEASURED[0])
-        if count * _BYTES > _memory():
+        needed = count * _BYTES
+        if argument == "components":
+            # Each image's distance from each in each dimension, its density and that's gradient.
+            needed += 4 * batch_size * size * (arguments.get("latent_size", 1) + 2)
+        if needed > _memory():
             raise errors.UserError(
                 f"--set {argument}={str(value):.40}: the model would have about {count:.1e} "
-                f"parameters, {count * _BYTES / 1e9:.1e} GB while it trains; this machine has "
+                f"parameters, and need {needed / 1e9:.1e} GB while it trains; this machine has "
                 f"{_memory() / 1e9:.0f} GB. Expected a smaller {argument}."
             )
 

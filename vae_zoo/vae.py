@@ -123,7 +123,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
         self.keep_own_parts(encoder=encoder, decoder=decoder, likelihood=likelihood)
         self.network, self.hidden = network, hidden
-        self.blocks = at_least("blocks", blocks, 0, whole=True)
+        self.blocks = checks.blocks(blocks)
         self.beta = at_least("beta", beta, 0)
         self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)
         self.free_bits = at_least("free_bits", free_bits, 0)

@@ -7,6 +7,7 @@ that fails leaves nothing behind that could disturb the next one.
 import contextlib
 import inspect
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from vae_zoo import errors
 from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs
-from vae_zoo.training import start
+from vae_zoo.training import optimizers, start
 from vae_zoo.training.loop import FiniteMean, LoopedModel
 
 _KERAS_LOSS = (
@@ -71,7 +72,7 @@ class KerasModel(ReadInputs, LoopedModel):
         try:
             self.compile(**keras.saving.deserialize_keras_object(config))
         except (TypeError, ValueError) as error:
-            keras.utils.io_utils.print_msg(f"The loaded model is not compiled: {error}")
+            warnings.warn(f"The loaded model is not compiled: {error}", stacklevel=2)
             return
         self._build_optimizer()
 
@@ -121,7 +122,7 @@ class KerasModel(ReadInputs, LoopedModel):
             if not _is_array_like(x):
                 shuffle = False
             if not isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks = [_StepsWereTaken(), *_as_list(callbacks)]
+                callbacks = [_StepsWereTaken(), _StopsAtNaN(), *_as_list(callbacks)]
             return super().fit(
                 x,
                 y,
@@ -351,6 +352,24 @@ class _StepsWereTaken(keras.callbacks.Callback):
 
     def _taken(self):
         return int(self.model.optimizer.iterations.numpy())
+
+
+class _StopsAtNaN(keras.callbacks.Callback):
+    """Says and stops where an epoch's loss is NaN: the weights are, and will not come back.
+
+    GuardedAdam skips such steps, and goes back to good weights; it is left alone.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if np.isfinite(loss) or optimizers.guard(self.model.optimizer) is not None:
+            return
+        self.model.stop_training = True
+        warnings.warn(
+            f"The loss of epoch {epoch + 1} is {loss}: training stops. Make the model anew, with a "
+            "lower learning rate; vae_zoo.training.optimizers.GuardedAdam skips bad steps.",
+            stacklevel=2,
+        )
 
 
 class _Batches(keras.utils.PyDataset):

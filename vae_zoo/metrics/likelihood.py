@@ -21,6 +21,7 @@ from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.probability.elbo import log_weights
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
+_CHUNKS_A_CALL = 32  # of a graph: a call takes seconds, and cannot be interrupted
 _FEW, _FEW_SHARE = 5, 0.01  # effective samples, and their share of K, below which one is warned
 _FEW_IMAGES = 16  # in a block of many samples each
 _COLUMNS = 4  # log_likelihood, log p(x), effective sample size, ELBO; then a rate for each layer
@@ -230,8 +231,13 @@ def _block_function(model, plan):
     function = functions[key]
 
     def step(inputs, seed, block, num_samples, chunks):
-        numbers = tf.constant([seed, block * plan.chunks, num_samples, chunks], tf.int32)
-        return function(inputs, numbers)
+        whole = None
+        for begin in range(0, chunks, _CHUNKS_A_CALL):  # between calls a signal is heard
+            end = min(begin + _CHUNKS_A_CALL, chunks)
+            numbers = [seed, block * plan.chunks, num_samples, begin, end]
+            part, exact = function(inputs, tf.constant(numbers, tf.int32))
+            whole = part if whole is None else whole.merged(part)
+        return whole.results(exact, min(num_samples, chunks * plan.samples))
 
     return step
 
@@ -239,12 +245,12 @@ def _block_function(model, plan):
 def _compile(model, samples):
     @tf.function(reduce_retracing=True)
     def function(inputs, numbers):
-        seed, first, num_samples, chunks = tf.unstack(numbers)
+        seed, first, num_samples, begin, end = tf.unstack(numbers)
 
         def key(chunk):
             return _key(seed, first + chunk)
 
-        return evaluate_block(model(), inputs, key, num_samples, samples, chunks)
+        return _stream_block(model(), inputs, key, num_samples, samples, begin, end)
 
     return function
 
@@ -263,12 +269,18 @@ def evaluate_block(model, inputs, key, num_samples, samples, chunks):
         samples: samples a chunk, static.
         chunks: chunks to run.
     """
+    state, exact = _stream_block(model, inputs, key, num_samples, samples, 0, chunks)
+    return state.results(exact, tf.minimum(num_samples, chunks * samples))
+
+
+def _stream_block(model, inputs, key, num_samples, samples, begin, end):
+    """Returns the _Stream of the chunks from `begin` up to `end`, and the exact rates."""
     image, label = model.check_inputs(inputs)
     encoded = model.features(image, label)
     with model.fixed_prior():
         exact = _analytic_rates(model, encoded, label, key(0))
         state = _Stream.empty(image.shape[0], len(exact))
-        for chunk in tf.range(chunks):
+        for chunk in tf.range(begin, end):
             terms = model.terms(
                 inputs,
                 num_samples=samples,
@@ -278,7 +290,7 @@ def evaluate_block(model, inputs, key, num_samples, samples, chunks):
             )
             counted = chunk * samples + tf.range(samples) < num_samples  # [samples]
             state = state.add(terms, counted)
-    return state.results(exact, tf.minimum(num_samples, chunks * samples))
+    return state, exact
 
 
 def _key(seed, index):
@@ -337,6 +349,19 @@ class _Stream(NamedTuple):
             self.squares * old**2 + tf.reduce_sum(new**2, axis=1),
             self.log_likelihood + tf.linalg.matvec(tf.cast(terms.log_likelihood, tf.float64), kept),
             self.rate + tf.reduce_sum(rate, axis=1),
+        )
+
+    def merged(self, other):
+        """Returns the stream of the samples of both."""
+        peak = tf.maximum(self.peak, other.peak)
+        shift = tf.where(tf.math.is_finite(peak), peak, 0.0)
+        ours, theirs = tf.exp(self.peak - shift), tf.exp(other.peak - shift)
+        return _Stream(
+            peak,
+            self.total * ours + other.total * theirs,
+            self.squares * ours**2 + other.squares * theirs**2,
+            self.log_likelihood + other.log_likelihood,
+            self.rate + other.rate,
         )
 
     def results(self, exact, count):

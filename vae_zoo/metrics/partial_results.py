@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 import warnings
+import zlib
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class PartialRows:
     """Rows of numbers of many images, appended to a file: only the last block is in memory.
 
     An image has one row, or none where it is broken. The file starts with the fingerprint and the
-    width of its rows; a row is the image's number and its values.
+    width of its rows; a row is the image's number, its values, and a checksum of both.
 
     Args:
         path: the file.
@@ -117,13 +118,14 @@ class PartialRows:
     def __init__(self, path, key, width, block, dtype):
         self.path, self._block = pathlib.Path(path), block
         self._head = f"{key} {width} {np.dtype(dtype).str}\n".encode()
-        self._row = np.dtype([("index", "<i8"), ("values", dtype, (width,))])
+        self._row = np.dtype([("index", "<i8"), ("values", dtype, (width,)), ("check", "<u4")])
         self.done = self._resume()
 
     def add(self, index, values):
         """Appends the rows of the next block: numbers of images [n], values [n, width]."""
         rows = np.empty(len(index), self._row)
         rows["index"], rows["values"] = index, values
+        rows["check"] = [_checksum(row) for row in rows]
         with open(self.path, "ab") as file:
             file.write(rows.tobytes())
         self.done += self._block
@@ -156,8 +158,19 @@ class PartialRows:
         return 0
 
     def _drop_last_block(self):
-        index = np.array(self.rows()["index"])
+        rows = self.rows()
+        broken = (i for i, row in enumerate(rows) if row["check"] != _checksum(row))
+        index = np.array(rows["index"][: next(broken, len(rows))])
+        if len(index) < len(rows):
+            warnings.warn(
+                f"{self.path} is damaged: the work goes on from before that.", stacklevel=5
+            )
         done = (int(index[-1]) + 1) // self._block * self._block if len(index) else 0
         kept = int(np.searchsorted(index, done))
         os.truncate(self.path, len(self._head) + kept * self._row.itemsize)
         return done
+
+
+def _checksum(row):
+    """Returns the CRC-32 of a row's number and values."""
+    return zlib.crc32(row["index"].tobytes() + row["values"].tobytes())
