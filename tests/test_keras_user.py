@@ -333,3 +333,11 @@ def test_a_training_that_is_lost_says_so_and_stops(tiny, batch):
         history = model.fit(batch["image"], epochs=5, verbose=0)
     losses = history.history["loss"]
     assert np.isnan(losses[-1]) and len(losses) < 5
+
+
+@pytest.mark.parametrize("weight", [np.ones(3), np.full(8, np.nan), np.zeros(8)])
+def test_weights_that_are_none_are_told_in_one_line(weight, tiny, batch):
+    model = tiny("vae")
+    model.compile("adam")
+    with pytest.raises(vae_zoo.UserError, match="sample_weight"):
+        model.fit(batch["image"], sample_weight=weight, verbose=0)

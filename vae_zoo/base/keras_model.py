@@ -235,7 +235,7 @@ class KerasModel(ReadInputs, LoopedModel):
         if _is_array_like(x):
             x = self.inputs_of(x, y)
             if sample_weight is not None:
-                sample_weight = np.asarray(sample_weight, np.float32)
+                sample_weight = _checked_weight(sample_weight, len(x["image"]))
             return x, sample_weight, sample_weight
         for name, value in {"y": y, "sample_weight": sample_weight}.items():
             if value is not None:
@@ -334,6 +334,19 @@ class KerasModel(ReadInputs, LoopedModel):
         numbers = re.search(re.escape(OUT_OF_RANGE) + r"\] \[([^]]+)\] \[([^]]+)\]", str(error))
         low, high = map(float, numbers.groups()) if numbers else (np.nan, np.nan)
         return self.out_of_range(low, high)
+
+
+def _checked_weight(weight, count):
+    """Returns a weight of each of `count` images, float32; a UserError for what is none."""
+    weight = np.asarray(weight, np.float32)
+    if weight.shape not in ((count,), (count, 1)) or not np.isfinite(weight).all():
+        raise errors.UserError(
+            f"sample_weight of shape {weight.shape}: expected a finite number for each of {count} "
+            "images."
+        )
+    if not weight.any():
+        raise errors.UserError("sample_weight is 0 for all images: expected some to count.")
+    return weight
 
 
 class _StepsWereTaken(keras.callbacks.Callback):
