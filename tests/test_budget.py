@@ -21,7 +21,7 @@ def pictures(tmp_path_factory):
 def train(pictures, directory, **length):
     """Trains a small model of the pictures; returns its run."""
     arguments = {"hidden": (8,), "latent_size": 2}
-    given = {"output_dir": directory, "arguments": arguments, "report_samples": 2}
+    given = {"output_dir": directory, "arguments": arguments, "report_samples": 2, "patience": 0}
     return vae_zoo.train("vae", pictures, **given, **length)
 
 

@@ -58,10 +58,11 @@ def test_own_data_decides_the_latents_unless_they_are_given(npz):
     splits = datasets.load(path)
     train.FLAGS(["train", "--model=conv_vae", f"--dataset={path}"])
     try:
-        given = train_request.model_arguments(registry.spec("conv_vae"), splits, {})
-        assert given["latent_size"] == registry.latent_size("conv_vae", (40, 50, 3)) == 80
-        given = train_request.model_arguments(registry.spec("conv_vae"), splits, {"latent_size": 7})
-        assert given["latent_size"] == 7
+        spec = registry.spec("conv_vae")
+        model = train_request.model_of_flags(spec, splits, {})()
+        assert model.latent_size == registry.latent_size("conv_vae", (40, 50, 3)) == 80
+        model = train_request.model_of_flags(spec, splits, {"latent_size": 7})()
+        assert model.latent_size == 7
     finally:
         train.FLAGS.unparse_flags()
 

@@ -151,7 +151,7 @@ def test_training_lowers_the_loss_in_mixed_precision(name, tiny, digits):
 
 
 def assert_learns(model, splits):
-    history = model.fit(splits.train_from(0), epochs=3, steps_per_epoch=10, verbose=0)
+    history = model.fit(splits.train_from(0), epochs=5, steps_per_epoch=10, verbose=0)
     losses = history.history["loss"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
 

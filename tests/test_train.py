@@ -20,7 +20,7 @@ import pytest
 from conftest import run_here
 
 import vae_zoo
-from vae_zoo import evaluate, runs, sample
+from vae_zoo import evaluate, registry, runs, sample
 
 ROOT = pathlib.Path(__file__).parent.parent
 CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
@@ -292,7 +292,7 @@ def test_help_and_lists_are_quick(command):
         assert time.monotonic() - started < 2  # a second on an idle machine
         assert "vae" in result.stdout or "digits" in result.stdout
         if flag == "--list_models":
-            assert all(name in result.stdout for name in vae_zoo.model_names())
+            assert all(name in result.stdout for name in registry.MODELS)
 
 
 def kill_while_training(flags, directory, delay, stop=signal.SIGKILL):
