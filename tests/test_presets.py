@@ -43,6 +43,14 @@ def test_a_card_says_what_a_reader_must_know(published):
     assert report["num_images"] == 20 and report["num_samples"] == 5
 
 
+def test_a_preset_does_not_say_where_it_was_trained(trained, published):
+    for name in ("README.md", "config.json", "report.json"):
+        assert str(trained.parent) not in (published / name).read_text(encoding="utf-8")
+    config = runs.read_config(published)
+    assert config["dataset"]["data_dir"] is None
+    assert config["command"].startswith("python -m vae_zoo.train --model=vae --epochs=2")
+
+
 def test_a_damaged_preset_is_refused_by_its_checksum(published, tmp_path):
     copy = shutil.copytree(published, tmp_path / "copy")
     content = bytearray((copy / "model.keras").read_bytes())

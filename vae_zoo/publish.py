@@ -1,7 +1,6 @@
 """Makes a preset of a run: python -m vae_zoo.publish --run=runs/conv_vae-mnist --output=OUT"""
 
 import pathlib
-import shutil
 
 from absl import flags
 
@@ -32,13 +31,14 @@ def publish():
         errors.at_least(f"--{name}", FLAGS[name].value, 1)
 
     from vae_zoo import presets, progress, runs
-    from vae_zoo.runs import card, halves, report
+    from vae_zoo.runs import card, finished, halves, report
 
     run, output = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.output)
     config, trained = runs.read_config(run), runs.read_report(run)
     _check_output(output, presets.MARK)
     halves.write(runs.load_run(run), output / runs.MODEL)
-    shutil.copy(run / runs.CONFIG, output / runs.CONFIG)
+    config = _without_places(config, finished.recipe_of(config["command"]))
+    runs.write_json(output / runs.CONFIG, config)
     model = runs.load_run(output)
     splits = runs.load_splits(run, data_dir=FLAGS.data_dir)
     bar = progress.Progress(1, "evaluating")
@@ -62,6 +62,12 @@ def publish():
     runs.write_json(output / presets.MARK, {"name": name, "sha256": sums})
     size = sum(path.stat().st_size for path in parts)
     print(f"{report.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+
+
+def _without_places(config, command):
+    """Returns a run's settings without where things lay on the machine that trained it."""
+    dataset = {**config["dataset"], "data_dir": None, "manual_dir": None}
+    return {**config, "dataset": dataset, "command": command}
 
 
 def _check_output(output, mark):

@@ -61,6 +61,15 @@ def report_of_command(directory, arguments, max_minutes=None):
     return report_of(directory, max_minutes)
 
 
+def recipe_of(command):
+    """Returns the command of a training without where it read and wrote, for other machines."""
+    try:
+        parts = shlex.split(command)
+    except ValueError:  # no command line
+        return command
+    return shlex.join(part for part in parts if not part.startswith(_ASIDE))
+
+
 def text(directory, report):
     """Returns lines for a user who gives the command of a finished training again."""
     bound = report.get("elbo", report.get("negative_bce_less_rate"))
