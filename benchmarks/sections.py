@@ -150,7 +150,7 @@ def input(results):
         yield table({"what": "{what}", "images/s": "{images/s}"}, rows)
         yield (
             f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
-            f"command to the bare step beside it: {interval(figures['command_to_step'])}, the "
+            f"command to the bare step next to it: {interval(figures['command_to_step'])}, the "
             f"least and the greatest of {len(figures['command']['values'])} runs.\n"
         )
         yield provenance([result])

@@ -42,7 +42,7 @@ def export_saved_model(model, directory, *, version=None, max_batch_size=MAX_BAT
             f"{place} exists. Expected a new version: leave the version out, or take "
             f"{next_version(directory)}."
         )
-    with beside(place) as written:
+    with next_to(place) as written:
         checked = [signatures.checked(each, model.num_classes) for each in found.values()]
         write_archive(checked, written)
         serving.write_warmup(written, directory.name, model, found, max_batch_size)
@@ -89,7 +89,7 @@ def write_archive(found, path, batches=(None,)):
 
 
 @contextlib.contextmanager
-def beside(place):
+def next_to(place):
     """Yields a directory next to `place` that takes its place when all went well."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with no_space_told(place), staging.folder(place.parent, ".writing-") as written:

@@ -135,7 +135,7 @@ def test_readme_lists_the_registry():
 
 
 def test_results_are_what_the_files_say(tmp_path, monkeypatch):
-    """RESULTS.md is the report of the files that lie beside it."""
+    """RESULTS.md is the report of the files that lie next to it."""
     written = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     monkeypatch.setattr(report, "ROOT", tmp_path)
     (tmp_path / "benchmarks/results").mkdir(parents=True)

@@ -4,7 +4,7 @@
     p(z) = p(z_1) prod_i p(u_i | what is above i) p(d_i | what is above i)
 
 u_i are the latents of the way up (bottom-up inference), counted from the image; d_i those of the
-way down. A deterministic path goes up beside the samples and tells the way down of the image; both
+way down. A deterministic path goes up next to the samples and tells the way down of the image; both
 ways pass all that came before to every level (skip connections).
 
 Maaloe et al. (2019), "BIVA: a very deep hierarchy of latent variables for generative modeling".
