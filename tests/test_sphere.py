@@ -95,3 +95,12 @@ def test_a_model_on_the_sphere_draws_evenly_and_reconstructs_at_a_point_of_it(ti
 def test_what_is_not_on_the_sphere_is_refused(arguments, words, tiny):
     with pytest.raises(vae_zoo.UserError, match=words):
         tiny("vmf_vae", **arguments)
+
+
+def test_the_same_images_have_the_same_rate_to_the_last_digit(tiny, batch):
+    model, rates, held = tiny("vmf_vae"), [], []
+    rate = tf.function(lambda image: model.terms({"image": image}, seed=(0, 1)).rate)
+    for length in range(50):
+        held.append(tf.zeros([997 * length + 1]))  # tensors lie elsewhere in memory
+        rates.append(rate(tf.constant(batch["image"])).numpy())
+    assert all(np.array_equal(one, rates[0]) for one in rates)

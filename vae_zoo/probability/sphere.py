@@ -43,6 +43,13 @@ class VonMisesFisher(tfd.VonMisesFisher):
             along, tf.reduce_sum(turned**2, axis=-1, keepdims=True)
         )
 
+    def _log_normalization(self, concentration=None):
+        """Log c(k), by way of float64: in float32 its last digit differs from call to call."""
+        given = self.concentration if concentration is None else concentration
+        direction = tf.cast(self.mean_direction, tf.float64)
+        wide = tfd.VonMisesFisher(direction, tf.cast(given, tf.float64))
+        return tf.cast(wide._log_normalization(), self.dtype)
+
     def _stddev(self):
         """The root of the covariance's diagonal, in operations that TFLite has."""
         mean, direction = self.mean(), self.mean_direction
