@@ -30,12 +30,7 @@ def evaluate():
     """
     directory, place = cli.run_directory(FLAGS)
     count = _count(FLAGS.num_images)
-    if not 1 <= FLAGS.num_samples <= 10**9:
-        raise errors.UserError(
-            f"--num_samples={FLAGS.num_samples}: expected a number from 1 to 1,000,000,000."
-        )
-    if not -(2**31) <= FLAGS.seed < 2**31:
-        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    _check_numbers()
     stem = f"evaluation-{FLAGS.prior}" if FLAGS.prior else "evaluation"
     output = place / f"{stem}.json"
     if FLAGS.output:
@@ -79,17 +74,33 @@ def evaluate():
     figures = {
         "model": config["model"],
         "prior": model.prior_name,
-        "dataset": splits.name,
-        "split": FLAGS.split,
-        "binarization": splits.binarization,
-        "seed": FLAGS.seed,
-        "notes": splits.notes,
+        **_of_data(splits),
         **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
         "versions": runs.versions(),
     }
     print("\n".join(report.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
     print(f"written to {output}")
+
+
+def _check_numbers():
+    if not 1 <= FLAGS.num_samples <= 10**9:
+        raise errors.UserError(
+            f"--num_samples={FLAGS.num_samples}: expected a number from 1 to 1,000,000,000."
+        )
+    if not -(2**31) <= FLAGS.seed < 2**31:
+        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+
+
+def _of_data(splits):
+    """Returns what the figures say of the images that were evaluated."""
+    return {
+        "dataset": splits.name,
+        "split": FLAGS.split,
+        "binarization": splits.binarization,
+        "seed": FLAGS.seed,
+        "notes": splits.notes,
+    }
 
 
 def _count(text):
