@@ -132,6 +132,22 @@ def test_parts_combine(arguments, network, batch, tmp_path):
     np.testing.assert_array_equal(terms.loss, loaded.terms(inputs, seed=(0, 1)).loss)
 
 
+@pytest.mark.parametrize("name", ["vae", "conv_vae", "hvae"])
+def test_rectifiers_of_the_registry_leak_and_of_older_files_do_not(name, tiny, batch):
+    """A file of before the argument was has no word of it, and must draw what it drew."""
+    leaky = tiny(name)
+    config = {key: value for key, value in leaky.get_config().items() if key != "activation"}
+    old = type(leaky).from_config(config)
+    old.set_weights(leaky.get_weights())
+    layers = [layer for layer in old.decoder.layers if hasattr(layer, "activation")]
+    assert {layer.activation for layer in layers[:-1]} == {keras.activations.relu}
+    z = 5.0 * tf.ones([1, leaky.decoder.input_shape[-1]])
+    by_hand = leaky.decoder.layers[0].kernel, leaky.decoder.layers[0].bias
+    first = tf.nn.leaky_relu(z @ by_hand[0] + by_hand[1], 0.2)
+    np.testing.assert_allclose(leaky.decoder.layers[0](z), first, rtol=1e-5)
+    assert np.abs(leaky.decoder(z) - old.decoder(z)).max() > 0
+
+
 def test_evaluation_of_parts_without_closed_forms(tiny, batch):
     """The importance-weighted bound lies between ELBO and 0; there is no rate of a dimension."""
     for name in ("vamp_vae", "iaf_vae"):

@@ -208,6 +208,7 @@ def test_other_image_sizes_and_colour(shape, network):
         ("vae", {"hidden": 500}, "hidden=500"),
         ("resnet_vae", {"blocks": 1.5}, "blocks=1.5"),
         ("vae", {"network": "cnov"}, "Did you mean 'conv'"),
+        ("vae", {"activation": "leaky"}, "Did you mean 'leaky_relu'"),
         ("vae", {"likelihood": "gauss"}, "Unknown likelihood 'gauss'"),
         ("vae", {"seed": 1.5}, "seed=1.5"),
         ("vae", {"seed": 2**31}, "seed=2147483648"),

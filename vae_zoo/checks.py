@@ -28,6 +28,13 @@ OWN = {
 _MOST_BLOCKS = 1000
 
 
+def activation(name):
+    """Returns the name of what is between the layers; a UserError for another one."""
+    if name not in networks.ACTIVATIONS:
+        raise errors.unknown("activation", name, networks.ACTIVATIONS)
+    return name
+
+
 def own_part(argument, value):
     """Raises a UserError for an object that is no prior, posterior or likelihood; see OWN."""
     if argument not in OWN:

@@ -38,6 +38,8 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
         channels: "independent" given z, or "linear", green given red and blue given both
             (discretized_logistic).
         network: "mlp", "conv" or "resnet".
+        activation: between the layers of mlp and conv: "relu", or "leaky_relu", which the models
+            of the registry have: with relu, colour takes ten times as many steps.
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
         prior: "standard", "vamp", "mixture", "maf", "realnvp" or "sphere"; see
@@ -100,6 +102,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
         mixture_components=1,
         channels="independent",
         network="mlp",
+        activation="relu",
         hidden=None,
         blocks=2,
         prior="standard",
@@ -123,6 +126,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
         self.latent_size = at_least("latent_size", latent_size, 1, whole=True)
         self.keep_own_parts(encoder=encoder, decoder=decoder, likelihood=likelihood)
         self.network, self.hidden = network, hidden
+        self.activation = checks.activation(activation)
         self.blocks = checks.blocks(blocks)
         self.beta = at_least("beta", beta, 0)
         self.warmup_steps = at_least("warmup_steps", warmup_steps, 0)

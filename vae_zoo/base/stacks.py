@@ -20,6 +20,7 @@ class Stacks:
             self.hidden,
             self.blocks,
             self.dtype_policy,
+            self.activation,
         )
         return _with_input(encoder)
 
@@ -38,6 +39,7 @@ class Stacks:
             self.hidden,
             self.blocks,
             self.dtype_policy,
+            self.activation,
         )
         return _with_input(decoder)
 

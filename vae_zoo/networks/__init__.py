@@ -15,6 +15,7 @@ from vae_zoo.networks.mlp import build_mlp
 from vae_zoo.networks.resnet import build_map_decoder, build_map_encoder
 
 __all__ = [
+    "ACTIVATIONS",
     "DEFAULT_HIDDEN",
     "build_decoder",
     "build_encoder",
@@ -29,12 +30,14 @@ __all__ = [
 
 # Default sizes: units of each layer for mlp; channels at each resolution for conv and resnet.
 DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64, 64), "resnet": (128, 128)}
-# Each has encoder(image_shape, hidden, blocks, dtype), a list of layers, and decoder, which takes
-# the numbers for each pixel after the image_shape.
+# Between the layers of mlp and conv. Runs of early versions have relu.
+ACTIVATIONS = ("relu", "leaky_relu")
+# Each has encoder(image_shape, hidden, blocks, dtype, activation), a list of layers, and decoder,
+# which takes the numbers for each pixel after the image_shape.
 _NETWORKS = {"mlp": mlp, "conv": conv, "resnet": resnet}
 
 
-def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
+def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None, activation="relu"):
     """Returns a built stack image [B, H, W, C] -> features [B, F].
 
     Args:
@@ -43,17 +46,27 @@ def build_encoder(network, image_shape, hidden=None, blocks=2, dtype=None):
         hidden: widths; see DEFAULT_HIDDEN. None is the default of the network.
         blocks: residual blocks at each resolution, resnet only.
         dtype: dtype policy of the layers.
+        activation: one of ACTIVATIONS, mlp and conv only.
 
     Raises:
         UserError: for an unknown network.
     """
     hidden = check_hidden(network, hidden)
-    stack = _NETWORKS[network].encoder(image_shape, hidden, blocks, dtype)
+    stack = _NETWORKS[network].encoder(image_shape, hidden, blocks, dtype, activation)
     encoder = keras.Sequential([layers.Input(image_shape), *stack], name="encoder")
     return encoder
 
 
-def build_decoder(network, latent_size, image_shape, outputs, hidden=None, blocks=2, dtype=None):
+def build_decoder(
+    network,
+    latent_size,
+    image_shape,
+    outputs,
+    hidden=None,
+    blocks=2,
+    dtype=None,
+    activation="relu",
+):
     """Returns a built stack z [N, D] -> likelihood parameters [N, H, W, outputs].
 
     Args:
@@ -64,12 +77,14 @@ def build_decoder(network, latent_size, image_shape, outputs, hidden=None, block
         hidden: widths, as for the encoder; the decoder mirrors it.
         blocks: residual blocks at each resolution, resnet only.
         dtype: dtype policy of the layers.
+        activation: one of ACTIVATIONS, mlp and conv only.
 
     Raises:
         UserError: for an unknown network.
     """
     hidden = check_hidden(network, hidden)
-    stack = _NETWORKS[network].decoder(image_shape, outputs, hidden, blocks, dtype)
+    build = _NETWORKS[network].decoder
+    stack = build(image_shape, outputs, hidden, blocks, dtype, activation)
     return keras.Sequential([layers.Input((latent_size,)), *stack], name="decoder")
 
 

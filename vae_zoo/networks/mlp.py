@@ -18,21 +18,21 @@ def build_mlp(inputs, units, outputs, dtype=None, name=None, activation="relu"):
     )
 
 
-def encoder(image_shape, hidden, blocks, dtype):
+def encoder(image_shape, hidden, blocks, dtype, activation):
     del blocks
     _check_size(image_shape, image_shape[-1], hidden[0])
     return [
         layers.Flatten(dtype=dtype),
-        *(layers.Dense(n, activation="relu", dtype=dtype) for n in hidden),
+        *(layers.Dense(n, activation=activation, dtype=dtype) for n in hidden),
     ]
 
 
-def decoder(image_shape, outputs, hidden, blocks, dtype):
+def decoder(image_shape, outputs, hidden, blocks, dtype, activation):
     del blocks
     pixels = (*image_shape[:2], outputs)
     _check_size(image_shape, outputs, hidden[0])
     return [
-        *(layers.Dense(n, activation="relu", dtype=dtype) for n in reversed(hidden)),
+        *(layers.Dense(n, activation=activation, dtype=dtype) for n in reversed(hidden)),
         layers.Dense(math.prod(pixels), dtype=dtype),
         layers.Reshape(pixels, dtype=dtype),
     ]

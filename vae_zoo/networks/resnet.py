@@ -8,7 +8,8 @@ from keras import layers
 from vae_zoo.networks import common, sizes
 
 
-def encoder(image_shape, hidden, blocks, dtype, halvings=None):
+def encoder(image_shape, hidden, blocks, dtype, activation=None, halvings=None):
+    del activation  # the blocks have their own
     factors = _factors(image_shape, halvings)
     stack = sizes.pad(image_shape, dtype, halvings)
     for stage, channels in enumerate(common.stage_channels(hidden, len(factors))):
@@ -20,7 +21,8 @@ def encoder(image_shape, hidden, blocks, dtype, halvings=None):
     return [*stack, common.leaky_relu(dtype), layers.Flatten(dtype=dtype)]
 
 
-def decoder(image_shape, outputs, hidden, blocks, dtype, halvings=None):
+def decoder(image_shape, outputs, hidden, blocks, dtype, activation=None, halvings=None):
+    del activation
     factors = _factors(image_shape, halvings)[::-1]
     channels = common.stage_channels(hidden, len(factors))[::-1]
     smallest = (*sizes.resolutions(image_shape, halvings)[-1], channels[0])
@@ -49,7 +51,7 @@ def build_map_encoder(image_shape, channels, hidden, blocks, dtype=None, halving
         dtype: dtype policy of the layers.
         halvings: of the image; None is until a side is at most 8.
     """
-    *stack, _ = encoder(image_shape, hidden, blocks, dtype, halvings)
+    *stack, _ = encoder(image_shape, hidden, blocks, dtype, halvings=halvings)
     head = layers.Conv2D(channels, 1, dtype=dtype)
     return keras.Sequential([layers.Input(image_shape), *stack, head], name="encoder")
 
@@ -60,7 +62,7 @@ def build_map_decoder(image_shape, channels, hidden, blocks, dtype, outputs, hal
     The arguments are those of build_map_encoder, which it mirrors, and numbers for each pixel.
     """
     height, width = sizes.resolutions(image_shape, halvings)[-1]
-    _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype, halvings)
+    _, _, *stack = decoder(image_shape, outputs, hidden, blocks, dtype, halvings=halvings)
     stages = len(_factors(image_shape, halvings))
     lowest = common.stage_channels(hidden, stages)[-1]
     top = layers.Conv2D(lowest, 3, padding="same", dtype=dtype)
