@@ -266,6 +266,21 @@ def test_sample_weights_weigh_the_loss_and_the_figures(tiny, images):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_the_loss_is_the_weighted_mean_that_the_elbo_is(tiny, images):
+    """Batches of different weight, of evaluate, fit and validation: the loss is -elbo at beta 1."""
+    weight = np.r_[np.full(10, 5.0), np.full(30, 0.1), np.zeros(20)]
+    model = tiny("vae")
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    given = {"sample_weight": weight, "batch_size": 20, "verbose": 0}
+    found = model.evaluate(images, **given, return_dict=True)
+    validation = tf.data.Dataset.from_tensor_slices((images, images, weight)).batch(20)
+    history = model.fit(images, **given, validation_data=validation).history
+    found |= {name: values[0] for name, values in history.items() if name.startswith("val_")}
+    found |= {f"fit_{name}": values[0] for name, values in history.items()}
+    for part in ("", "val_", "fit_"):
+        assert found[f"{part}loss"] == pytest.approx(-found[f"{part}elbo"], rel=1e-5)
+
+
 def test_class_weights_are_the_sample_weights_of_the_labels(tiny, images, labels):
     def trained(**weights):
         model = tiny("vae")

@@ -17,7 +17,7 @@ import tensorflow as tf
 from vae_zoo import errors
 from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs, image_of, is_wide_integer
 from vae_zoo.training import optimizers, start
-from vae_zoo.training.loop import FiniteMean, LoopedModel
+from vae_zoo.training.loop import LoopedModel, LossOfImages
 
 _KERAS_LOSS = (
     "{name}={value!r:.60}: expected it left out. The loss is the model's own objective, the "
@@ -70,7 +70,7 @@ class KerasModel(ReadInputs, LoopedModel):
                     remedy = "It shows elbo, rate and distortion; predict(x) gives reconstructions."
                 raise errors.UserError(_KERAS_LOSS.format(name=name, value=value, remedy=remedy))
         super().compile(optimizer=optimizer, **kwargs)
-        self._loss_tracker = FiniteMean("loss")
+        self._loss_tracker = LossOfImages("loss")
         self.steps_per_epoch = None
 
     def compile_from_config(self, config):
