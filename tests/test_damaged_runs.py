@@ -159,8 +159,15 @@ REPORT = {
 }
 
 
+def finish(run, report):
+    """Makes a run a finished one."""
+    runs.write_json(run / runs.REPORT, report)
+    rows = [{"epoch": number} for number in range(1, report["epochs"] + 1)]
+    runs.write_rows(run / runs.METRICS, rows)
+
+
 def test_a_finished_training_says_so(run):
-    runs.write_json(run / runs.REPORT, REPORT)
+    finish(run, REPORT)
     report = finished.report_of(run)
     text = finished.text(run, report)
     assert "is done: vae on digits, 3 epochs in 1.5 min, best epoch 2, ELBO -80.25" in text
@@ -176,32 +183,39 @@ def test_a_damaged_report_is_made_again(content, run, caplog):
         runs.read_report(run)
 
 
-@pytest.mark.parametrize("content", ["", "epoch,step\n1", "epoch,step\n1,2\n2,4\n"])
-def test_damaged_rows_of_a_finished_training_are_made_again(content, run, caplog):
-    runs.write_json(run / runs.REPORT, REPORT)  # of three epochs
-    (run / runs.METRICS).write_text("epoch,step\n1,2\n2,4\n3,6\n")
-    assert finished.report_of(run)
-    (run / runs.METRICS).write_text(content)
-    assert finished.report_of(run) is None
-    assert "metrics.csv" in caplog.text
+@pytest.mark.parametrize("content", ["", "epoch,step\n1", "epoch,step\n1,2\n2,4\n", None])
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_damaged_or_missing_rows_are_made_again_or_said(content, checkpoint, run, caplog):
+    finish(run, REPORT)  # of three epochs
+    if checkpoint:
+        (run / runs.CHECKPOINTS).mkdir()
+        (run / runs.CHECKPOINTS / "step-0000000009.index").touch()
+    assert finished.report_of(run) and not caplog.text
+    if content is None:
+        (run / runs.METRICS).unlink()
+    else:
+        (run / runs.METRICS).write_text(content)
+    assert (finished.report_of(run) is None) == checkpoint  # without one, nothing trains anew
+    told = "metrics.csv is damaged or gone, and no checkpoint is left" in caplog.text
+    assert told == (not checkpoint)  # with one, History says it
 
 
 def test_without_a_report_or_a_whole_model_a_training_goes_on(run):
     assert finished.report_of(run) is None
-    runs.write_json(run / runs.REPORT, REPORT)
+    finish(run, REPORT)
     (run / runs.MODEL).write_bytes((run / runs.MODEL).read_bytes()[:-200])
     assert finished.report_of(run) is None
 
 
 def test_a_training_out_of_time_goes_on_with_more(run):
-    runs.write_json(run / runs.REPORT, {**REPORT, "ended": "time"})
+    finish(run, {**REPORT, "ended": "time"})
     assert finished.report_of(run, max_minutes=1.0)
     assert finished.report_of(run, max_minutes=3.0) is None
     assert finished.report_of(run, max_minutes=None) is None
 
 
 def test_only_the_same_command_is_answered_without_a_look_at_the_data(run):
-    runs.write_json(run / runs.REPORT, REPORT)
+    finish(run, REPORT)
     given = shlex.split(runs.read_config(run)["command"])[3:]
     assert finished.report_of_command(run, [*given, "--max_minutes=1", "--resume"])
     assert finished.report_of_command(run, [*given, "--seed=1"]) is None

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import vae_zoo
+from vae_zoo.metrics import likelihood
 
 FIGURES = {"loss", "elbo", "rate", "distortion"}
 
@@ -96,6 +97,55 @@ def test_every_form_of_the_images_gives_the_same_figures(model, images, labels):
         size = 20 if kind in ARRAYS else None
         found = model.evaluate(x, batch_size=size, verbose=0, return_dict=True)
         assert found == pytest.approx(wanted, rel=1e-5), kind
+
+
+GREY = np.random.default_rng(1).integers(0, 256, (60, 28, 28, 1))
+
+
+def test_whole_numbers_to_255_are_scaled_whatever_their_dtype(model):
+    narrow = GREY.astype(np.uint8)
+    figures, pictures = model.evaluate(narrow, verbose=0), model.predict(narrow, verbose=0)
+    for dtype in (np.int64, np.int32, np.uint16, np.uint32, np.int16):
+        wide = GREY.astype(dtype)
+        for x in (wide, tf.constant(wide)):
+            assert model.evaluate(x, verbose=0) == figures
+        np.testing.assert_array_equal(model.predict(wide, verbose=0), pictures)
+        np.testing.assert_array_equal(model.encode(wide), model.encode(narrow))
+
+
+@pytest.mark.parametrize("kind", ["dataset", "generator", "PyDataset"])
+def test_the_first_batch_of_whole_numbers_decides_for_a_stream(kind, model, images, labels):
+    dark = GREY.copy()
+    dark[20:40] = GREY[20:40] > 127  # a batch that alone would be a binary one
+    wanted = model.evaluate(dark.astype(np.uint8), batch_size=20, verbose=0)
+    found = model.evaluate(data_of(kind, dark, labels)[0], verbose=0)
+    assert found == pytest.approx(wanted, rel=1e-6)
+    binary = model.evaluate(images, batch_size=20, verbose=0)
+    whole = images.astype(np.int64)
+    assert model.evaluate(data_of(kind, whole, labels)[0], verbose=0) == binary
+    assert model.evaluate(whole, batch_size=20, verbose=0) == binary  # an array likewise
+    for first, value in ((dark, 300), (dark, -1), (whole, 200)):  # beyond what it has decided
+        wrong = first.copy()
+        wrong[50] = value
+        with pytest.raises(vae_zoo.UserError, match=f"{value}.* expected 0 to 1"):
+            model.evaluate(data_of(kind, wrong, labels)[0], verbose=0)
+
+
+@pytest.mark.parametrize("value", [-1, 256, 1000])
+def test_whole_numbers_that_are_no_8_bit_values_are_refused(value, model):
+    wrong = GREY.copy()
+    wrong[7] = value
+    with pytest.raises(vae_zoo.UserError, match="expected 0 to 1.*uint8"):
+        model.evaluate(wrong, verbose=0)
+
+
+def test_the_likelihood_reads_images_as_fit_does(model):
+    def elbo(x):
+        return likelihood.evaluate(model, x[:4], num_samples=2).elbo
+
+    assert elbo(GREY) == elbo(GREY.astype(np.uint8)) == pytest.approx(elbo(GREY / 255), rel=1e-6)
+    with pytest.raises(vae_zoo.UserError, match="from 0 to 255: expected 0 to 1"):
+        elbo(GREY.astype(np.float32))
 
 
 def test_a_conditional_model_takes_labels_as_y(conditional, images, labels):
@@ -214,6 +264,21 @@ def test_sample_weights_weigh_the_loss_and_the_figures(tiny, images):
     assert found == pytest.approx(figures, rel=1e-5)
     for ours, theirs in zip(weights, same, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_loss_is_the_weighted_mean_that_the_elbo_is(tiny, images):
+    """Batches of different weight, of evaluate, fit and validation: the loss is -elbo at beta 1."""
+    weight = np.r_[np.full(10, 5.0), np.full(30, 0.1), np.zeros(20)]
+    model = tiny("vae")
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    given = {"sample_weight": weight, "batch_size": 20, "verbose": 0}
+    found = model.evaluate(images, **given, return_dict=True)
+    validation = tf.data.Dataset.from_tensor_slices((images, images, weight)).batch(20)
+    history = model.fit(images, **given, validation_data=validation).history
+    found |= {name: values[0] for name, values in history.items() if name.startswith("val_")}
+    found |= {f"fit_{name}": values[0] for name, values in history.items()}
+    for part in ("", "val_", "fit_"):
+        assert found[f"{part}loss"] == pytest.approx(-found[f"{part}elbo"], rel=1e-5)
 
 
 def test_class_weights_are_the_sample_weights_of_the_labels(tiny, images, labels):

@@ -4,6 +4,8 @@ A bash block after a comment `<!-- not run: reason -->` is left out, and so is w
 environment.
 """
 
+import configparser
+import importlib.metadata
 import os
 import re
 import shlex
@@ -13,7 +15,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
+
+from export import extras
 
 _BLOCK = re.compile(
     r"(?:<!-- (?P<not_run>not run: [^\n]+) -->\n)?```bash\n(?P<text>.*?)```", re.DOTALL
@@ -23,6 +29,7 @@ _PAGES = ["README.md", *sorted(
     f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != _GPU
 )]  # fmt: skip
 _PHONE = re.compile(r"<!-- phone -->\n```python\n(.*?)```", re.DOTALL)
+_EXTRAS = "pip install '.[export,serving]'"  # README's commands before it need none
 _ENVIRONMENT = ("-m venv", "pip install")
 _SHORTER = {
     "vae_zoo.train": ["--epochs=1", "--report_images=20", "--report_samples=2"],
@@ -71,17 +78,79 @@ def test_commands_are_found_and_markers_are_heeded():
     ]
 
 
+def base_install():
+    """Returns the distributions that `pip install .` brings: setup.cfg's, and what those need."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    wanted = setup["options"]["install_requires"].split()
+    names, seen = {"vae-zoo", "pip"}, set()
+    while wanted:
+        requirement = Requirement(wanted.pop())
+        name, chosen = canonicalize_name(requirement.name), ("", *sorted(requirement.extras))
+        if (name, chosen) in seen:
+            continue
+        seen.add((name, chosen))
+        names.add(name)
+        for line in importlib.metadata.requires(name) or ():
+            marker = Requirement(line).marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in chosen):
+                wanted.append(line)
+    return names
+
+
+@pytest.fixture(scope="module")
+def without_extras(tmp_path_factory):
+    """A folder for PYTHONPATH: with it, Python has what the base install brings, and no more."""
+    names = base_install()
+    beyond = [
+        module
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if not names & set(map(canonicalize_name, owners))
+    ]
+    assert {"ai_edge_litert", "ai_edge_quantizer", "tensorflow_serving", "pytest"} <= {*beyond}
+    assert not {"numpy", "tensorflow", "keras", "matplotlib", "vae_zoo", "export"} & {*beyond}
+    path = tmp_path_factory.mktemp("without_extras")
+    text = f"import sys\nsys.modules.update(dict.fromkeys({beyond}))\n"
+    (path / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return path
+
+
+def test_extras_are_looked_for_under_the_names_that_setup_gives_them():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for extra, packages in extras._NEEDED.values():
+        wanted = setup["options.extras_require"][extra].split()
+        assert wanted == [extras._NAMES.get(name, name.replace("_", "-")) for name in packages]
+
+
 @pytest.mark.slow
-def test_the_commands_of_readme_and_docs_work_one_after_the_other(folder, data_dir):
-    pages = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
-    found = [command for page in pages for command in commands(page)]
-    assert len(found) > 20 and {command[1] for command in found} == {"-m"}
+def test_the_commands_of_readme_and_docs_work_one_after_the_other(
+    folder, data_dir, without_extras
+):
+    """Those of README that come before the extras, after the base install alone."""
+    readme, *others = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
+    before, after = readme.split(_EXTRAS)
+    first, then = commands(before), [c for page in (after, *others) for c in commands(page)]
+    assert len(first) > 10 and len(first + then) > 20
+    assert {command[1] for command in first + then} == {"-m"} and then[0][2] == "export"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
-    for _, _, module, *flags in found:
+    base = {**env, "PYTHONPATH": f"{without_extras}:{ROOT}"}
+
+    def run(command, env):
+        _, _, module, *flags = command
         given = [sys.executable, "-m", module, *flags, *_SHORTER.get(module, [])]
-        done = subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, (shlex.join(given[1:]), done.stderr[-2000:])
-    [phone] = _PHONE.findall(pages[0])
+        return subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
+
+    for command in first:
+        done = run(command, base)
+        assert done.returncode == 0, (shlex.join(command), done.stderr[-2000:])
+    told = run(then[0], base)
+    assert told.returncode == 2 and told.stderr.count("\n") == 1, told.stderr
+    assert "pip install 'vae_zoo[serving,export]'" in told.stderr
+    for command in then:
+        done = run(command, env)
+        assert done.returncode == 0, (shlex.join(command), done.stderr[-2000:])
+    [phone] = _PHONE.findall(after)
     check = "assert image.shape == (1, 28, 28, 1) and 0 <= image.min() < image.max() <= 1"
     code = f"import numpy as np\n{phone}{check}"
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, check=True)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from vae_zoo import datasets, registry, runs, training
+from vae_zoo.runs import report
 from vae_zoo.training import session
 
 SETTINGS = training.Settings(epochs=2, ema=0.9)
 CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
 
 
-class Killed(Exception):
-    """What stands for a kill."""
+class Killed(BaseException):
+    """What stands for a kill: nothing but a test looks for it."""
 
 
 class AfterStep(keras.callbacks.Callback):
@@ -50,6 +51,22 @@ def splits(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def few(splits, tmp_path_factory):
+    """A function of the name of a model: images in three steps an epoch, with labels if needed.
+
+    Without labels the report trains no classifier, which would take longer than all else.
+    """
+    path = tmp_path_factory.mktemp("data") / "unlabelled.npz"
+    np.savez(path, image=splits.raw("train"))
+
+    def load(name):
+        needs_labels = registry.model_class(name).needs_labels
+        return datasets.load(splits.name if needs_labels else str(path), batch_size=17)
+
+    return load
+
+
+@pytest.fixture(scope="module")
 def whole(splits, tmp_path_factory):
     """The training of a vae that nothing interrupts."""
     return train(splits, tmp_path_factory.mktemp("runs") / "whole")
@@ -74,15 +91,25 @@ def train(splits, directory, name="vae", after=None, **changes):
         after: (steps, or None for all of them; what is done after each).
     """
     settings = SETTINGS._replace(**changes)
-    model = create(name, splits)
-    training.compile_model(model, settings, splits.steps_per_epoch)
-    model.steps_per_execution = 1
+    model = compiled(name, splits, settings)
     directory.mkdir(exist_ok=True)
     callbacks = [AfterStep(*after)] if after else []
     outcome = training.train(model, splits, directory, settings, callbacks)
+    return outcome, model.get_weights(), timeless(directory)
+
+
+def compiled(name, splits, settings=SETTINGS):
+    """Returns a model that comes back to Python after every step."""
+    model = create(name, splits)
+    training.compile_model(model, settings, splits.steps_per_epoch)
+    model.steps_per_execution = 1
+    return model
+
+
+def timeless(directory):
+    """Returns the rows of metrics.csv, but for their time."""
     rows = runs.read_rows(directory / runs.METRICS)
-    timeless = [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
-    return outcome, model.get_weights(), timeless
+    return [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
 
 
 def assert_same(resumed, whole):
@@ -119,14 +146,63 @@ def test_a_resumed_training_keeps_where_its_likelihood_started(tmp_path, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.model_names())
-def test_a_kill_at_or_within_an_epoch_changes_no_model(
-    name, splits, tmp_path, monkeypatch
-):
+def test_kills_after_every_step_change_nothing_of_any_model(name, few, tmp_path, monkeypatch):
+    """Weights, metrics.csv, report.json of a training that is killed after each of its steps.
+
+    One model object is trained again and again, so that its graphs are built once: a kill is a
+    state that is lost. One that is made anew goes on from within the second epoch.
+    """
     monkeypatch.setattr(session, "_CHECKPOINT_SECONDS", -1)
-    steps, directory = splits.steps_per_epoch + np.arange(2), tmp_path / "run"
-    whole = train(splits, directory, name, after=(steps, copying(directory, tmp_path)))
-    for step in steps:
-        assert_same(train(splits, tmp_path / str(step), name), whole)
+    data = few(name)
+    model, steps = compiled(name, data), SETTINGS.epochs * data.steps_per_epoch
+    fresh = state(model)
+    whole = run_and_report(model, data, tmp_path / "whole")
+    restore(model, fresh)
+    killed, within = tmp_path / "killed", tmp_path / "within"
+    for step in range(1, steps + 1):
+        with pytest.raises(Killed):
+            training.train(model, data, killed, SETTINGS, [AfterStep([step], kill)])
+        assert model.steps_made == step
+        if step == data.steps_per_epoch + 1:
+            shutil.copytree(killed, within)
+        restore(model, [np.full_like(value, 7) for value in fresh])
+    assert_same_run(run_and_report(model, data, killed), whole)
+    assert_same(train(data, within, name), whole[:3])
+
+
+def run_and_report(model, splits, directory):
+    """Returns what `train` does, of a training to its end, and its report.json but for clocks."""
+    directory.mkdir(exist_ok=True)
+    outcome = training.train(model, splits, directory, SETTINGS)
+    config = {"model": model.name, "arguments": model.get_config(), "training": {"seed": 0}}
+    config["binarization"] = splits.binarization
+    figures = report.model_figures(model, splits, config, num_images=4, num_samples=2)
+    report.write_report(directory, model, splits, config, outcome, figures)
+    return outcome, model.get_weights(), timeless(directory), runs.read_report(directory)
+
+
+def assert_same_run(resumed, whole):
+    """Asserts that two trainings came to the same, and to the same report."""
+    assert_same(resumed[:3], whole[:3])
+    assert whole[3]["nll"] and whole[3]["steps"] == whole[0].steps
+    ours, theirs = ({k: v for k, v in r[3].items() if k not in CLOCKS} for r in (resumed, whole))
+    assert ours == theirs
+
+
+def variables(model):
+    """Returns all that a new process would not know of a training: weights, moments, counts."""
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    moments = [variable for optimizer in model.optimizers for variable in optimizer.variables]
+    return [*model.variables, *moments, *metrics]
+
+
+def state(model):
+    return [np.asarray(variable) for variable in variables(model)]
+
+
+def restore(model, values):
+    for variable, value in zip(variables(model), values, strict=True):
+        variable.assign(value)
 
 
 def test_what_is_read_of_a_run_is_what_its_checkpoint_holds(splits, whole, tmp_path, caplog):

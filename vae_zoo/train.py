@@ -91,7 +91,7 @@ def _train_in(directory, model, splits, config, settings, strategy):
     if report is not None:
         print(finished.text(directory, report))
         return
-    if FLAGS.init_from and not (resumed and training.is_started(directory)):
+    if FLAGS.init_from and not (resumed and runs.is_started(directory)):
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "

@@ -8,6 +8,7 @@ from vae_zoo import checks, errors
 
 # In the message of an assertion in a tf.data pipeline, by which `fit` knows it again.
 OUT_OF_RANGE = "images outside of the pixel range"
+_EIGHT_BIT = (0, 255)
 
 
 class ReadInputs:
@@ -25,7 +26,7 @@ class ReadInputs:
 
         Args:
             inputs: {"image": [B, H, W, C], "label": [B]}, or the images alone. Images of one
-                channel may be [B, H, W]; uint8 images are divided by 255.
+                channel may be [B, H, W]; 8-bit images, see `is_eight_bit`, are divided by 255.
 
         Raises:
             UserError: for images of another shape, or a missing label.
@@ -38,9 +39,9 @@ class ReadInputs:
                 f"{sorted(inputs)!r:.60}."
             )
         image = self.check_shape(inputs["image"])
-        is_bytes = image.dtype == tf.uint8
+        eight_bit = self.is_eight_bit(image)
         image = tf.cast(image, tf.float32)
-        image = image / 255.0 if is_bytes else image
+        image = image / 255.0 if eight_bit else image
         label = inputs.get("label") if self.needs_labels else None
         return image, self.check_label(label)
 
@@ -66,17 +67,50 @@ class ReadInputs:
         grey = self.image_shape[-1] == 1 and tuple(image.shape[1:]) == self.image_shape[:2]
         return image[..., np.newaxis] if grey else image
 
-    def check_range(self, image):
+    def is_eight_bit(self, image):
+        """Returns whether images hold 8-bit values, 0 to 255.
+
+        uint8 always does. Other integers do where all lie in 0 to 255 and one is over 1: zeros and
+        ones alone are a binary image. They do not where `pixel_range` is not [0, 1], nor in a
+        graph, where their values are not known.
+
+        Args:
+            image: an array or a tensor.
+        """
+        if not tf.is_tensor(image):
+            image = np.asarray(image)
+        if image.dtype == np.uint8:
+            return True
+        if not (is_wide_integer(image) and _is_known(image) and self.pixel_range == (0.0, 1.0)):
+            return False
+        image = np.asarray(image)
+        return image.size > 0 and bool(image.min() >= 0 and 1 < image.max() <= 255)
+
+    def pixels(self, image):
+        """Returns images as `fit` reads them, a float32 array: 8-bit values are divided by 255.
+
+        Raises:
+            UserError: for pixels outside of the model's range.
+        """
+        image = np.asarray(image)
+        if self.is_eight_bit(image):
+            return image.astype(np.float32) / np.float32(255)
+        self.check_range(image)
+        return image.astype(np.float32, copy=False)
+
+    def check_range(self, image, eight_bit=False):
         """Raises a UserError for pixels outside of the model's range, NaN included.
 
         Args:
             image: an array or an eager tensor; uint8 is always in range.
+            eight_bit: whether the range is that of 8-bit values.
         """
         image = np.asarray(image)
         if image.dtype == np.uint8 or image.size == 0 or self.pixel_range is None:
             return
+        bounds = _EIGHT_BIT if eight_bit else self.pixel_range
         low, high = float(image.min()), float(image.max())
-        if not (self.pixel_range[0] <= low and high <= self.pixel_range[1]):
+        if not (bounds[0] <= low and high <= bounds[1]):
             raise self.out_of_range(low, high)
 
     def out_of_range(self, low, high):
@@ -114,12 +148,15 @@ class ReadInputs:
 
     # What Keras's fit, evaluate and predict are given.
 
-    def inputs_of(self, x, y=None):
+    def inputs_of(self, x, y=None, eight_bit=None):
         """Returns {"image", "label"} of a batch, or of whole arrays, checked.
+
+        Integers that hold 8-bit values become uint8, so that all batches are read alike.
 
         Args:
             x: images, or a dict of them.
             y: labels [N] or [N, 1]; or images, as an autoencoder is taught by, which are left out.
+            eight_bit: whether integers hold 8-bit values; None asks `is_eight_bit` of these.
 
         Raises:
             UserError: for images of another shape or range, or labels that are no classes.
@@ -141,35 +178,65 @@ class ReadInputs:
             inputs["label"] = label
         if "image" not in inputs:
             self.check_inputs(inputs)
-        if not tf.is_tensor(image) or hasattr(image, "numpy"):
-            self.check_range(image)
+        if _is_known(image):
+            eight_bit = self.is_eight_bit(image) if eight_bit is None else eight_bit
+            eight_bit = eight_bit and is_wide_integer(image)
+            self.check_range(image, eight_bit)
+            if eight_bit:
+                inputs["image"] = np.asarray(image).astype(np.uint8)
         return inputs
 
-    def batch_of(self, element):
+    def batch_of(self, element, eight_bit=None):
         """Returns a batch as `train_step` takes it: inputs, or (inputs, weight, weight).
 
         Args:
             element: images, a dict, or a tuple (x,), (x, y) or (x, y, sample_weight).
+            eight_bit: see `inputs_of`.
         """
         x, y, weight = keras.utils.unpack_x_y_sample_weight(element)
-        inputs = self.inputs_of(x, y)
+        inputs = self.inputs_of(x, y, eight_bit)
         # Keras wants a y wherever there is a weight; no model reads it.
         return inputs if weight is None else (inputs, weight, weight)
 
     @tf.autograph.experimental.do_not_convert  # an error stays the error that it is
-    def graph_batch_of(self, *element):
-        """Returns `batch_of` in a tf.data pipeline; the range is asserted at each batch."""
+    def graph_batch_of(self, *element, eight_bit=False):
+        """Returns `batch_of` in a tf.data pipeline; the range is asserted at each batch.
+
+        Args:
+            *element: see `batch_of`.
+            eight_bit: whether images are integers that hold 8-bit values.
+        """
         batch = self.batch_of(element[0] if len(element) == 1 else element)
         inputs = batch[0] if isinstance(batch, tuple) else batch
         image = inputs["image"]
         if image.dtype == tf.uint8 or self.pixel_range is None:
             return batch
         low, high = tf.reduce_min(image), tf.reduce_max(image)
-        bounds = [tf.cast(bound, image.dtype) for bound in self.pixel_range]
+        if eight_bit:  # int8 holds no 255
+            low, high = tf.cast(low, tf.int64), tf.cast(high, tf.int64)
+        bounds = _EIGHT_BIT if eight_bit else self.pixel_range
+        bounds = [tf.cast(bound, low.dtype) for bound in bounds]
         inside = (low >= bounds[0]) & (high <= bounds[1])
         with tf.control_dependencies([tf.debugging.Assert(inside, [OUT_OF_RANGE, low, high])]):
-            inputs["image"] = tf.identity(image)
+            inputs["image"] = tf.cast(image, tf.uint8) if eight_bit else tf.identity(image)
         return batch
+
+
+def image_of(element):
+    """Returns the images of a `batch_of`'s element, or of its spec; None where it has none."""
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(element)
+    return x.get("image") if isinstance(x, dict) else x
+
+
+def is_wide_integer(image):
+    """Returns whether an array, a tensor or its spec is of whole numbers, uint8 apart."""
+    dtype = getattr(image, "dtype", None)
+    dtype = dtype.as_numpy_dtype if isinstance(dtype, tf.DType) else dtype
+    return dtype is not None and np.issubdtype(dtype, np.integer) and dtype != np.uint8
+
+
+def _is_known(image):
+    return not tf.is_tensor(image) or hasattr(image, "numpy")
 
 
 def _label_of(y, num_classes):

@@ -5,6 +5,7 @@ that fails leaves nothing behind that could disturb the next one.
 """
 
 import contextlib
+import functools
 import inspect
 import re
 import warnings
@@ -14,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import errors
-from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs
+from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs, image_of, is_wide_integer
 from vae_zoo.training import optimizers, start
-from vae_zoo.training.loop import FiniteMean, LoopedModel
+from vae_zoo.training.loop import LoopedModel, LossOfImages
 
 _KERAS_LOSS = (
     "{name}={value!r:.60}: expected it left out. The loss is the model's own objective, the "
@@ -27,10 +28,15 @@ _KERAS_LOSS = (
 class KerasModel(ReadInputs, LoopedModel):
     """A keras.Model of images.
 
-    `fit`, `evaluate` and `predict` take arrays or tensors of images [N, H, W, C] in [0, 1] (uint8
-    is divided by 255), with labels as `y`; a dict {"image", "label"}; a batched tf.data.Dataset, a
-    generator or a keras.utils.PyDataset of images, of (images, labels), of (images, labels,
-    weights), or of such dicts.
+    `fit`, `evaluate` and `predict` take arrays or tensors of images [N, H, W, C] in [0, 1], with
+    labels as `y`; a dict {"image", "label"}; a batched tf.data.Dataset, a generator or a
+    keras.utils.PyDataset of images, of (images, labels), of (images, labels, weights), or of such
+    dicts.
+
+    uint8 images are divided by 255. So are other integers, where all of an array lie in 0 to 255
+    and one is over 1: zeros and ones alone are a binary image. Of a tf.data.Dataset, a generator or
+    a PyDataset the first batch decides for all: where it has zeros and ones alone, a later batch
+    with more is refused. uint8 leaves no doubt.
     """
 
     _hooks_fit = False  # True once check_hooks has passed
@@ -64,7 +70,7 @@ class KerasModel(ReadInputs, LoopedModel):
                     remedy = "It shows elbo, rate and distortion; predict(x) gives reconstructions."
                 raise errors.UserError(_KERAS_LOSS.format(name=name, value=value, remedy=remedy))
         super().compile(optimizer=optimizer, **kwargs)
-        self._loss_tracker = FiniteMean("loss")
+        self._loss_tracker = LossOfImages("loss")
         self.steps_per_epoch = None
 
     def compile_from_config(self, config):
@@ -246,11 +252,11 @@ class KerasModel(ReadInputs, LoopedModel):
         if isinstance(x, tf.data.Dataset):
             if self.steps_per_epoch is not None and isinstance(x.element_spec, dict):
                 return x, None, None  # batches of our own training, which are as they should be
-            return x.map(self.graph_batch_of).prefetch(2), None, None
+            return self._read(x).prefetch(2), None, None
         if isinstance(x, keras.utils.PyDataset):
-            return _Batches(x, self._caught_batch), None, None
+            return _Batches(x, self._caught_batch, self._is_eight_bit), None, None
         if inspect.isgenerator(x):
-            return (_triple(self._caught_batch(element)) for element in x), None, None
+            return self._generate(x), None, None
         return x, None, None  # a distributed data set, or what Keras may know
 
     def _prepared_validation(self, data):
@@ -260,9 +266,25 @@ class KerasModel(ReadInputs, LoopedModel):
         x, y, weight = self._prepared(*element, *[None] * (3 - len(element)))
         return (x,) if y is None and weight is None else (x, y, weight)
 
-    def _caught_batch(self, element):
+    def _read(self, data):
+        """Returns a tf.data.Dataset of batches as a model takes them."""
+        undecided = is_wide_integer(image_of(data.element_spec))
+        eight_bit = undecided and any(map(self._is_eight_bit, data.take(1)))
+        return data.map(functools.partial(self.graph_batch_of, eight_bit=eight_bit))
+
+    def _generate(self, elements):
+        eight_bit = None
+        for element in elements:
+            if eight_bit is None:
+                eight_bit = self._is_eight_bit(element)
+            yield _triple(self._caught_batch(element, eight_bit))
+
+    def _is_eight_bit(self, element):
+        return self.is_eight_bit(image_of(element))
+
+    def _caught_batch(self, element, eight_bit):
         try:
-            return self.batch_of(element)
+            return self.batch_of(element, eight_bit)
         except errors.UserError as error:
             self._data_error = error
             raise
@@ -388,16 +410,22 @@ class _StopsAtNaN(keras.callbacks.Callback):
 class _Batches(keras.utils.PyDataset):
     """The batches of another PyDataset, as a model takes them."""
 
-    def __init__(self, data, batch_of):
+    def __init__(self, data, batch_of, is_eight_bit):
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self.data, self.batch_of = data, batch_of
+        self.data, self.batch_of, self.is_eight_bit = data, batch_of, is_eight_bit
 
     @property
     def num_batches(self):
         return self.data.num_batches
 
     def __getitem__(self, index):
-        return _triple(self.batch_of(self.data[index]))
+        element = self.data[index]
+        undecided = is_wide_integer(image_of(element))
+        return _triple(self.batch_of(element, undecided and self._first_is_eight_bit))
+
+    @functools.cached_property
+    def _first_is_eight_bit(self):
+        return self.is_eight_bit(self.data[0])
 
     def on_epoch_begin(self):
         self.data.on_epoch_begin()

@@ -41,14 +41,17 @@ class Objective:
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y, training
-        rows = None if sample_weight is None else tf.reshape(sample_weight, [-1, 1])  # [B, 1]
+        weight = None if sample_weight is None else tf.reshape(sample_weight, [-1])  # [B]
+        rows = None if weight is None else weight[:, tf.newaxis]  # [B, 1]
+        if self.compiled:
+            self._loss_tracker.add(y_pred.loss, weight)
         self.trackers["elbo"].update_state(log_weights(y_pred), rows)
         self.trackers["rate"].update_state(tf.reduce_sum(y_pred.rate, axis=-1), rows)
         self.trackers["distortion"].update_state(-y_pred.log_likelihood, rows)
         if self.has_penalty:
             self.trackers["penalty"].update_state(y_pred.penalty, rows)
         # Gradients are summed over the replicas.
-        loss = _weighted_mean(y_pred.loss, sample_weight)
+        loss = _weighted_mean(y_pred.loss, weight)
         return loss / self.distribute_strategy.num_replicas_in_sync
 
     @property
@@ -69,6 +72,6 @@ def _weighted_mean(values, weight):
     """Returns the mean of values [B], weighted by `weight` [B] over the batches of all replicas."""
     if weight is None:
         return tf.reduce_mean(values)
-    weight = tf.cast(tf.reshape(weight, [-1]), values.dtype)
+    weight = tf.cast(weight, values.dtype)
     whole = replicas.mean(tf.reduce_mean(weight))
     return tf.math.divide_no_nan(tf.reduce_mean(weight * values), whole)

@@ -93,7 +93,7 @@ def evaluate(
 
     Args:
         model: a VAE.
-        images: float [N, H, W, C] in [0, 1], as the data set's policy binarises them.
+        images: [N, H, W, C] in [0, 1], as the data set's policy binarises them; or 8-bit.
         labels: int [N], for a conditional model.
         num_samples: K, importance samples an image; where is_bound, at most `bound_samples`.
         seed: of the samples; the same seed gives the same figures.
@@ -103,7 +103,8 @@ def evaluate(
         block_decodes: images x samples decoded at once; None is a good size.
 
     Raises:
-        UserError: for no images, labels of another length, or a sample count below 1.
+        UserError: for no images, pixels out of range, labels of another length, or a sample
+            count below 1.
     """
     images, labels, num_samples = _check(model, images, labels, num_samples)
     plan = _plan(num_samples, images.shape, block_decodes)
@@ -172,7 +173,7 @@ def samples_of_use(model, num_samples):
 
 def _check(model, images, labels, num_samples):
     """Returns images as float32, labels as int32 or None, and how many samples are of use."""
-    images = np.asarray(images, np.float32)
+    images = model.pixels(images)
     if num_samples < 1:
         raise errors.UserError(f"num_samples={num_samples}: expected at least 1.")
     if images.shape[1:] != model.image_shape or not len(images):

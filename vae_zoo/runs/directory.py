@@ -62,6 +62,11 @@ def read_config(directory):
     return config
 
 
+def is_started(directory):
+    """Returns whether a run has a checkpoint to go on from."""
+    return any((pathlib.Path(directory) / CHECKPOINTS).glob("step-*.index"))
+
+
 def load_run(directory, prior=None, place=None):
     """Returns the trained model of a run.
 

@@ -8,7 +8,15 @@ import pathlib
 import shlex
 
 from vae_zoo import errors
-from vae_zoo.runs.directory import CONFIG, METRICS, MODEL, REPORT, read_config, read_report
+from vae_zoo.runs.directory import (
+    CONFIG,
+    METRICS,
+    MODEL,
+    REPORT,
+    is_started,
+    read_config,
+    read_report,
+)
 from vae_zoo.runs.files import is_whole, read_rows
 
 # Flags that say nothing of what is trained.
@@ -27,15 +35,26 @@ def report_of(directory, max_minutes=None):
         return None
     try:
         report = read_report(directory)
-        rows = read_rows(directory / METRICS)
     except errors.UserError as error:
         logging.warning("%s The run is evaluated again.", error)
         return None
-    if len(rows) != report["epochs"] and (directory / METRICS).exists():
-        logging.warning("%s lacks rows. The run is evaluated again.", directory / METRICS)
-        return None
+    if not _has_rows(directory / METRICS, report["epochs"]):
+        if is_started(directory):
+            return None  # training says that it writes them anew
+        logging.warning(
+            "%s is damaged or gone, and no checkpoint is left that holds its rows. All else of "
+            "the run is there.",
+            directory / METRICS,
+        )
     more_time = max_minutes is None or max_minutes > report["minutes"]
     return None if report.get("ended") == "time" and more_time else report
+
+
+def _has_rows(path, epochs):
+    try:
+        return len(read_rows(path)) == epochs
+    except errors.UserError:
+        return False
 
 
 def report_of_command(directory, arguments, max_minutes=None):

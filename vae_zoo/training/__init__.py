@@ -1,7 +1,6 @@
 """Training: settings, the session around `fit`, its loop, optimizers and checkpoints."""
 
 from vae_zoo.training.budget import plan, steps_in
-from vae_zoo.training.checkpoints import is_started
 from vae_zoo.training.progress_bar import Forecast, ProgressBar, ProgressLines
 from vae_zoo.training.samples import Samples
 from vae_zoo.training.session import train
@@ -20,7 +19,6 @@ __all__ = [
     "Settings",
     "compile_model",
     "is_chief",
-    "is_started",
     "make_strategy",
     "plan",
     "steps_in",

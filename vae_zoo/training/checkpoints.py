@@ -7,16 +7,11 @@ import tempfile
 
 import tensorflow as tf
 
-from vae_zoo import cli, errors, runs
+from vae_zoo import cli, errors
 from vae_zoo.runs import files
 
 _KEPT = 2  # one to fall back on
 _GLOB = set("*?[]{}\\")
-
-
-def is_started(directory):
-    """Returns whether a run has a checkpoint to go on from."""
-    return any((pathlib.Path(directory) / runs.CHECKPOINTS).glob("step-*.index"))
 
 
 class Checkpoints:

@@ -52,6 +52,22 @@ class FiniteMean(keras.metrics.Mean):
         return keras.ops.divide(self.total, keras.ops.cast(self.count, self.total.dtype))
 
 
+@keras.saving.register_keras_serializable("vae_zoo")
+class LossOfImages(FiniteMean):
+    """Mean of the images' losses, weighted as the figures shown next to it are.
+
+    Keras's own `update_state`, of a batch's mean and its number of images, does nothing: it would
+    count a batch by its size, whatever its images weigh.
+    """
+
+    def update_state(self, values, sample_weight=None):
+        pass
+
+    def add(self, losses, weight):
+        """Takes the losses of images [B], and their weights [B] or None."""
+        return super().update_state(losses, weight)
+
+
 class LoopedModel(keras.Model):
     """A keras.Model with that loop.
 
