@@ -26,10 +26,11 @@ SECONDS = 2.0
 _LEAST_ROUNDS = 6  # the least and the greatest of so many values hold the median at 95%
 _PLACES = ("--data_dir", "--output_dir")
 _TEXTS = {  # of the flags that several benchmarks have
-    "models": "the models to measure, separated by commas (default: every model)",
+    "models": "the models to measure, separated by commas",
     "model": "the model to measure",
     "dataset": "the data set, by name",
-    "data_dir": "folder of prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+    "data_dir": "folder of prepared TensorFlow Datasets (default: the environment variable "
+    "TFDS_DATA_DIR, or ~/tensorflow_datasets)",
     "output_dir": "folder of the runs; the same command goes on with what is there",
     "batch_sizes": "images in a batch, one number or several, separated by commas",
     "num_images": "test images that are evaluated, the first ones",
@@ -52,6 +53,8 @@ def define(**given):
         default, text, *choices = about if isinstance(about, tuple) else (about, _TEXTS[name])
         kind = default if isinstance(default, type) else type(default)
         default = None if default is kind else default
+        if name == "models" and default is None:
+            text += " (default: every model)"
         if choices:
             flags.DEFINE_enum(name, default, *choices, text, flag_values=values)
         else:

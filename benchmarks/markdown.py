@@ -29,9 +29,10 @@ def _cells(columns, row):
 
 
 def line(columns, row):
-    """Returns a row of a table as one line of text, with the heads of its cells."""
+    """Returns a row of a table as one line of text, with the heads of its cells; without links."""
     cells = zip(columns, _cells(columns, row), strict=True)
-    return ", ".join(f"{head} {cell}".strip() for head, cell in cells if cell).replace("`", "")
+    told = [f"{head} {cell}".strip() for head, cell in cells if cell and not cell.startswith("[")]
+    return ", ".join(told).replace("`", "")
 
 
 def not_measured(row):
