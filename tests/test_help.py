@@ -36,4 +36,4 @@ def test_help_says_each_default_in_short_lines(module):
     for name, entry in entries.items():
         default = command.FLAGS[name].default
         if default not in (None, []) and default is not False:
-            assert "(default: " in entry
+            assert "(default:" in entry

@@ -24,7 +24,7 @@ _MOST_PICTURED = 100
 
 
 def score():
-    """Writes the NLL, ELBO, rate and distortion of each image in nats, the least likely image first.
+    """Writes NLL, ELBO, rate and distortion of each image in nats, the least likely image first.
 
     A picture of the least likely images is written next to the table. Images are read a few at a
     time. After an interruption the same command goes on.
