@@ -52,7 +52,7 @@ def evaluate():
     config = runs.read_config(directory)  # before TensorFlow: damage is told at once
 
     from vae_zoo.metrics import likelihood
-    from vae_zoo.runs import report
+    from vae_zoo.runs import report, summary
 
     model = runs.load_run(directory, FLAGS.prior, place)
     if FLAGS.prior:
@@ -89,7 +89,7 @@ def evaluate():
         **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
         "versions": runs.versions(),
     }
-    print("\n".join(report.likelihood_lines(figures)), flush=True)
+    print("\n".join(summary.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
     print(f"written to {output}")
 

@@ -36,7 +36,7 @@ def publish():
         errors.at_least(f"--{name}", FLAGS[name].value, 1)
 
     from vae_zoo import presets, progress, runs
-    from vae_zoo.runs import card, finished, halves, report
+    from vae_zoo.runs import card, finished, halves, report, summary
 
     run, output = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.output)
     config, trained = runs.read_config(run), runs.read_report(run)
@@ -66,7 +66,7 @@ def publish():
     sums = {path.name: presets.sha256_of(path) for path in parts}
     runs.write_json(output / presets.MARK, {"name": name, "sha256": sums})
     size = sum(path.stat().st_size for path in parts)
-    print(f"{report.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+    print(f"{summary.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
 
 
 def _without_places(config, command):
