@@ -37,6 +37,22 @@ def prepare(name, batch_size, *, dataset="digits", precision="float32", jit="aut
     return model, splits
 
 
+def network(model):
+    """Returns the sizes of a plain model's networks, of which device/networks.py builds them."""
+    from vae_zoo import networks
+    from vae_zoo.probability import distributions
+
+    return {
+        "network": model.network,
+        "image_shape": model.image_shape,
+        "log_scale": distributions.LOG_SCALE,
+        "hidden": networks.check_hidden(model.network, model.hidden),
+        "blocks": model.blocks,
+        "latent_size": model.latent_size,
+        "parameters": sum(variable.numpy().size for variable in model.trainable_variables),
+    }
+
+
 def training_work(model, splits, repeated=False, device=None):
     """Returns a function that trains for some steps, waits, and returns how many images it saw.
 

@@ -1,12 +1,12 @@
 """python -m benchmarks compare A.json B.json: what got slower, or worse, outside the spread."""
 
-from absl import flags
-
+from benchmarks import harness
 from vae_zoo import errors
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_string("old", None, "a result file", flag_values=FLAGS)
-flags.DEFINE_string("new", None, "a later one of the same benchmark", flag_values=FLAGS)
+FLAGS = harness.define(
+    old=(str, "a result file, the first of the two on the command line"),
+    new=(str, "a later result file of the same benchmark, the second on the command line"),
+)
 
 # What names a row; one that lacks `what` is decode's.
 _SETTINGS = ("device", "model", "dataset", "binarization", "what", "strategy", "workers",
@@ -20,8 +20,6 @@ _STDERRS = 2.0  # either side of an NLL
 
 def run():
     """Compares two results: a figure counts as changed where the intervals do not touch."""
-    from benchmarks import harness
-
     for name in ("old", "new"):
         if not FLAGS[name].value:
             raise errors.UserError(f"--{name} is missing: expected a file of benchmarks/results.")

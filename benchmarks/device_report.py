@@ -1,6 +1,6 @@
 """RESULTS.md's section on programs that ran on a device without TensorFlow; see device/."""
 
-from benchmarks.markdown import interval, percent, provenance, speed, table
+from benchmarks.markdown import interval, mflop, percent, provenance, speed, table
 from benchmarks.sections import of
 
 _TEXT = """The training program of TensorFlow (Keras's train_step with its guard, ink and noise, \
@@ -19,7 +19,7 @@ _ROW = {
     "precision": "{precision}",
     "batch": "{batch_size}",
     "images/s": lambda row: speed(row["images_per_second"]),
-    "MFLOP/image": lambda row: f"{row['flops_per_image'] / 1e6:,.1f}",
+    "MFLOP/image": mflop,
     "share of peak": lambda row: f"{percent(row['share_of_peak']['median'])} of {row['peak']}",
     "memory": lambda row: f"{row['memory_bytes'] / 1e9:.2f} GB",
 }

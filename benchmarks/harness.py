@@ -6,24 +6,69 @@ median with a probability of 95% or more (of six to eight values, the least and 
 """
 
 import concurrent.futures
-import json
 import math
 import multiprocessing
-import os
 import pathlib
 import platform
 import shlex
 import sys
 import time
 
+from absl import flags
+
+from benchmarks.device import measure
 from benchmarks.device.measure import figure, ratio, share
-from vae_zoo import errors, runs
+from vae_zoo import errors, registry, runs
 
 __all__ = ["figure", "ratio", "share"]  # and what follows
 RESULTS = pathlib.Path(__file__).parent / "results"
 SECONDS = 2.0
 _LEAST_ROUNDS = 6  # the least and the greatest of so many values hold the median at 95%
 _PLACES = ("--data_dir", "--output_dir")
+_TEXTS = {  # of the flags that several benchmarks have
+    "models": "the models to measure, separated by commas",
+    "model": "the model to measure",
+    "dataset": "the data set, by name",
+    "data_dir": "folder of prepared TensorFlow Datasets (default: the environment variable "
+    "TFDS_DATA_DIR, or ~/tensorflow_datasets)",
+    "output_dir": "folder of the runs; the same command goes on with what is there",
+    "batch_sizes": "images in a batch, one number or several, separated by commas",
+    "num_images": "test images that are evaluated, the first ones",
+    "num_samples": "importance samples of each image",
+    "rounds": "how many times each candidate is timed, at least 6",
+    "smoke": "a quick trial on small models and data that takes seconds and writes no result",
+}
+
+
+def define(**given):
+    """Returns the FlagValues of a benchmark.
+
+    Args:
+        **given: {flag: default} for a flag of _TEXTS, else {flag: (default, help)}, or
+            {flag: (default, help, choices)}. A list's default is a list of texts, and that of a
+            flag without a default is its type.
+    """
+    values = flags.FlagValues()
+    for name, about in given.items():
+        default, text, *choices = about if isinstance(about, tuple) else (about, _TEXTS[name])
+        kind = default if isinstance(default, type) else type(default)
+        default = None if default is kind else default
+        if name == "models" and default is None:
+            text += " (default: every model)"
+        if choices:
+            flags.DEFINE_enum(name, default, *choices, text, flag_values=values)
+        else:
+            _DEFINE[kind](name, default, text, flag_values=values)
+    return values
+
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    list: flags.DEFINE_list,
+}
 
 
 def interleave(candidates, rounds, seconds=SECONDS):
@@ -44,6 +89,27 @@ def interleave(candidates, rounds, seconds=SECONDS):
     return speeds
 
 
+def against_peak(work, unit, flops, rounds, seconds):
+    """Returns the speeds of candidates, ours first, with its ratios and its share of the peak.
+
+    Args:
+        work: {candidate: function}; see `interleave`.
+        unit: of the speeds, such as "images/s".
+        flops: of one of ours.
+        rounds, seconds: turns, and how long one lasts.
+    """
+    from benchmarks.flops import matmul_work
+
+    speeds = interleave({**work, "matmul": matmul_work(seconds=seconds)}, rounds, seconds)
+    peak, ours = speeds.pop("matmul"), next(iter(speeds.values()))
+    return {
+        f"{unit.removesuffix('/s')}_per_second": {k: figure(v, unit) for k, v in speeds.items()},
+        "ratio": {k: ratio(ours, v) for k, v in speeds.items() if v is not ours},
+        "float32_peak": figure(peak, "FLOP/s"),
+        "share_of_float32_peak": share(ours, flops, peak),
+    }
+
+
 def isolated(function, *args, **kwargs):
     """Returns function(*args, **kwargs), computed in a fresh process: its memory is its own."""
     spawn = multiprocessing.get_context("spawn")
@@ -58,9 +124,30 @@ def _speed(work, seconds):
     return done / elapsed
 
 
-def check_rounds(rounds):
-    """Returns the number of turns; a UserError where it is too small for an interval at 95%."""
-    return errors.at_least("--rounds", rounds, _LEAST_ROUNDS)
+def turns(flag_values, smoke_rounds=3, smoke_seconds=0.1):
+    """Returns (turns of each candidate, seconds of a turn), as `interleave` takes them.
+
+    Raises:
+        UserError: where --rounds is too small for an interval at 95%.
+    """
+    errors.at_least("--rounds", flag_values.rounds, _LEAST_ROUNDS)
+    if flag_values.smoke:
+        return smoke_rounds, smoke_seconds
+    return flag_values.rounds, flag_values["seconds"].value if "seconds" in flag_values else SECONDS
+
+
+def models(names):
+    """Returns the models to measure, every one where none is named; a UserError if unknown."""
+    for name in names or ():
+        registry.spec(name)
+    return names or registry.model_names()
+
+
+def check_known(kind, values, known):
+    """Raises a UserError for a value of a list flag that is not among the known ones."""
+    for value in values:
+        if value not in known:
+            raise errors.unknown(kind, value, known)
 
 
 def numbers(name, texts, kind=int):
@@ -106,7 +193,7 @@ def origin(packages=()):
     """
     return {
         "command": _command(sys.argv[1:]),
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "measured": measure.now(),
         "commit": runs.git_commit(),
         "machine": machine(),
         "versions": runs.versions(packages),
@@ -119,6 +206,26 @@ def _command(arguments):
     return "python -m benchmarks " + shlex.join(kept)
 
 
+def write_rows(name, rows, key, smoke=False):
+    """Writes the rows of a result, and those it has of what was not asked for, in order.
+
+    Args:
+        name: of the benchmark.
+        rows: the new ones, each with a "model".
+        key: the entries that tell rows apart; those before "model" come first in the order.
+        smoke: True: print alone.
+    """
+    recorded = RESULTS / f"{name}.json"
+    others = read(recorded)["figures"] if recorded.exists() and not smoke else []
+    found = {tuple(row[part] for part in key): row for row in [*others, *rows]}
+    models = registry.model_names()
+    before = key[: key.index("model")]
+    order = sorted(
+        found.values(), key=lambda row: ([row[k] for k in before], models.index(row["model"]))
+    )
+    return write(name, order, smoke=smoke)
+
+
 def read(path):
     """Returns the content of a result file.
 
@@ -126,7 +233,7 @@ def read(path):
         UserError: where it is none.
     """
     try:
-        result = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        result = measure.read(path)
         result["benchmark"], result["figures"]  # noqa: B018
         return result
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -137,12 +244,7 @@ def read(path):
 
 def machine():
     """Returns what the figures were measured on, without a name or address."""
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": platform.system(),
-    }
+    return measure.machine(_processor())
 
 
 def missing(precision):

@@ -11,25 +11,24 @@ The first three take turns; each run of the command is next to more turns of the
 import pathlib
 import tempfile
 
-from absl import flags
-
 from benchmarks import candidates, harness, runner
-from vae_zoo import errors
+from vae_zoo import errors, runs
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_string("model", "conv_vae", "the model that is trained", flag_values=FLAGS)
-flags.DEFINE_string("dataset", "mnist", "a data set; dynamic binarisation costs", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
-flags.DEFINE_integer("batch_size", 128, "images a step", flag_values=FLAGS)
-flags.DEFINE_integer("epochs", 10, "of the command", flag_values=FLAGS)
-flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
-flags.DEFINE_integer("commands", 3, "runs of the command", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, on digits; nothing is kept", flag_values=FLAGS)
+FLAGS = harness.define(
+    model="conv_vae",
+    dataset="mnist",
+    data_dir=str,
+    batch_size=(128, "images in a batch"),
+    epochs=(10, "epochs that each run of the command is timed over"),
+    rounds=7,
+    commands=(3, "how often the command is run"),
+    smoke=False,
+)
 
 
 def run():
     """Times the pipeline, the training step without it and with it, and the whole command."""
-    harness.check_rounds(FLAGS.rounds)
+    rounds, seconds = harness.turns(FLAGS)
     errors.at_least("--epochs", FLAGS.epochs, 1)
     errors.at_least("--commands", FLAGS.commands, 1)
     dataset = "digits" if FLAGS.smoke else FLAGS.dataset
@@ -40,7 +39,6 @@ def run():
         data_dir=FLAGS.data_dir,
         tiny=FLAGS.smoke,
     )
-    rounds, seconds = (3, 0.1) if FLAGS.smoke else (FLAGS.rounds, harness.SECONDS)
     work = {
         "pipeline": candidates.pipeline_work(splits),
         "step": candidates.training_work(model, splits, repeated=True),
@@ -76,12 +74,11 @@ def _command_speed(dataset, images):
     epochs = _epochs()
     with tempfile.TemporaryDirectory() as scratch:
         place = pathlib.Path(scratch) / "run"
-        given = [f"--model={FLAGS.model}", f"--dataset={dataset}", f"--output_dir={place}"]
-        given += [f"--epochs={epochs + 1}", f"--batch_size={FLAGS.batch_size}"]
+        given = [f"--epochs={epochs + 1}", f"--batch_size={FLAGS.batch_size}"]
         given += ["--report_images=16", "--report_samples=2"]
         given += ["--set=hidden=(4,4)"] if FLAGS.smoke else []
-        runner.command("vae_zoo.train", *given, data_dir=FLAGS.data_dir)
-        rows = runner.metrics(place)
+        runner.train(FLAGS.model, dataset, place, *given, data_dir=FLAGS.data_dir)
+        rows = runs.read_rows(place / runs.METRICS)
     seconds = 60 * (rows[-1]["minutes"] - rows[0]["minutes"])
     return epochs * images / seconds
 

@@ -11,19 +11,17 @@ import pathlib
 import tempfile
 
 import numpy as np
-from absl import flags
 
-from benchmarks import harness, litert_js, peers, runtimes
+from benchmarks import harness, litert_js, peers, runtimes, sections
 from vae_zoo import errors, registry
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_enum(
-    "model", "conv_vae", ["conv_vae", "vae"], "what PyTorch's side has too", flag_values=FLAGS
+FLAGS = harness.define(
+    model=("conv_vae", "the model to measure, one that PyTorch has too", ["conv_vae", "vae"]),
+    batch_sizes=["1", "16"],
+    rounds=7,
+    calls=(300, "calls in each turn"),
+    smoke=False,
 )
-flags.DEFINE_list("batch_sizes", "1,16", "images a call: 1, 16", flag_values=FLAGS)
-flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
-flags.DEFINE_integer("calls", 300, "calls a turn", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
 _BATCHES = {1, 16}
 _TOLERANCE = {"tflite_float16": 1e-2, "tflite_int8": 0.2}  # of a pixel; the others: 1e-5
@@ -33,7 +31,7 @@ _PACKAGES = ("ai-edge-litert", "torch", "onnxruntime")
 def run():
     """Times one call of the decoder and of the sampler on one thread, by every way to run it."""
     peers.check_torch()
-    harness.check_rounds(FLAGS.rounds)
+    harness.turns(FLAGS)  # refuses too few
     errors.at_least("--calls", FLAGS.calls, 1)
     if not set(harness.numbers("batch_sizes", FLAGS.batch_sizes)) <= _BATCHES:
         raise errors.UserError(
@@ -96,7 +94,8 @@ def measure(setting):
         "latency": figures,
         "torch_eager_to_tflite_float32": harness.ratio(eager, fastest),
     }
-    print("\n".join(_lines(row)), flush=True)
+    for name, found in figures.items():
+        print(f"{setting.what} batch {row['batch_size']} {name}: {sections.milliseconds(found)} ms")
     return row
 
 
@@ -129,11 +128,3 @@ def _figures(first, turns):
         "p50": harness.figure([float(np.median(turn)) for turn in turns], "ms"),
         "p99": float(np.percentile(np.concatenate(turns), 99)),
     }
-
-
-def _lines(row):
-    """Yields a line for each candidate."""
-    for name, figures in row["latency"].items():
-        reason = figures.get("not_measured")
-        told = f"not measured: {reason}" if reason else f"p50 {figures['p50']['median']:.3f} ms"
-        yield f"{row['what']} batch {row['batch_size']} {name}: {told}"

@@ -5,16 +5,15 @@ they may differ by what the samples' noise allows. Both take turns with the matr
 speed is the peak.
 """
 
-from absl import flags
-
 from benchmarks import candidates, harness, peers
 from vae_zoo import errors
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_integer("num_samples", 5000, "importance samples an image", flag_values=FLAGS)
-flags.DEFINE_integer("num_images", 16, "images a call", flag_values=FLAGS)
-flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
+FLAGS = harness.define(
+    num_samples=5000,
+    num_images=16,
+    rounds=7,
+    smoke=False,
+)
 
 _TRAINED = 2000  # steps before: with fewer, few weights count and the estimates are noise
 _CHUNKS = (100, 1000)  # pythae's default batch_size, and a better one for it
@@ -25,19 +24,17 @@ _AGREE = 0.5  # nats
 def run():
     """Times the importance-weighted NLL against pythae's get_nll on pythae's default network."""
     peers.check_torch("pythae")
-    harness.check_rounds(FLAGS.rounds)
+    turns = harness.turns(FLAGS, smoke_rounds=1)
     errors.at_least("--num_images", FLAGS.num_images, 1)
     chunks, samples = _samples()
     model, splits = _trained()
     images = splits.images("test", 2 if FLAGS.smoke else FLAGS.num_images)
-    speeds, nll = _take_turns(model, images, samples, chunks)
     figures = {
         "dataset": splits.name,
         "network": [784, *(model.hidden or ()), model.latent_size],
         "num_samples": samples,
         "num_images": len(images),
-        "nll": nll,
-        **_speed_figures(model, speeds),
+        **_figures(model, images, samples, chunks, turns),
     }
     for name, figure in figures["samples_per_second"].items():
         milliseconds = 1000 * samples / figure["median"]
@@ -67,8 +64,8 @@ def _trained():
     return model, splits
 
 
-def _take_turns(model, images, samples, chunks):
-    """Returns {candidate: speed of each turn} and {candidate: NLL}; raises where NLLs differ."""
+def _figures(model, images, samples, chunks, turns):
+    """Returns the speeds and NLLs of the candidates; raises where the NLLs differ."""
     from benchmarks import flops, pythae_models
     from vae_zoo.metrics import likelihood
 
@@ -85,25 +82,10 @@ def _take_turns(model, images, samples, chunks):
 
         return work
 
-    turns = {"vae_zoo": ours, **{f"pythae_{chunk}": theirs(chunk) for chunk in chunks}}
-    seconds = 0.1 if FLAGS.smoke else harness.SECONDS
-    turns["matmul"] = flops.matmul_work(seconds=seconds)
-    speeds = harness.interleave(turns, 1 if FLAGS.smoke else FLAGS.rounds, seconds)
+    work = {"vae_zoo": ours, **{f"pythae_{chunk}": theirs(chunk) for chunk in chunks}}
+    decoding = flops.decoding_flops(model)
+    speeds = harness.against_peak(work, "samples/s", decoding, *turns)
     for name, value in nll.items():
         if not FLAGS.smoke and not abs(value - nll["vae_zoo"]) <= _AGREE:  # nor is nan
             raise RuntimeError(f"NLL {value} of {name}, {nll['vae_zoo']} here")
-    return speeds, nll
-
-
-def _speed_figures(model, speeds):
-    from benchmarks import flops
-
-    peak, decoding = speeds.pop("matmul"), flops.decoding_flops(model)
-    ours = speeds["vae_zoo"]
-    return {
-        "samples_per_second": {k: harness.figure(v, "samples/s") for k, v in speeds.items()},
-        "ratio": {k: harness.ratio(ours, v) for k, v in speeds.items() if k != "vae_zoo"},
-        "flops_per_sample": decoding,
-        "float32_peak": harness.figure(peak, "FLOP/s"),
-        "share_of_float32_peak": harness.share(ours, decoding, peak),
-    }
+    return {"nll": nll, **speeds, "flops_per_sample": decoding}

@@ -28,6 +28,13 @@ def _cells(columns, row):
             reason = ""
 
 
+def line(columns, row):
+    """Returns a row of a table as one line of text, with the heads of its cells; without links."""
+    cells = zip(columns, _cells(columns, row), strict=True)
+    told = [f"{head} {cell}".strip() for head, cell in cells if cell and not cell.startswith("[")]
+    return ", ".join(told).replace("`", "")
+
+
 def not_measured(row):
     """Returns why a row has no figures, or "" where it has them."""
     reason = row.get("not_measured", "")
@@ -54,6 +61,11 @@ def share(figure):
 def percent(value):
     """Returns a share as whole percents."""
     return f"{100 * value:.0f}%"
+
+
+def mflop(row):
+    """Returns a row's FLOPs for each image, in millions."""
+    return f"{row['flops_per_image'] / 1e6:,.1f}"
 
 
 def nll(row):

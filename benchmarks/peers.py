@@ -13,24 +13,8 @@ alone to compare with: Keras's example and pythae have no likelihood of 8-bit pi
 
 import importlib.util
 
-from absl import flags
-
-from benchmarks import candidates, harness, markdown
+from benchmarks import candidates, harness, markdown, sections
 from vae_zoo import errors
-
-FLAGS = flags.FlagValues()
-flags.DEFINE_list(
-    "models",
-    "conv_vae,vae,pythae_default,colour_32,colour_64",
-    "which of conv_vae, vae, pythae_default (vae of 784-512-40, batch 100), and colour_32 and "
-    "colour_64 (conv_vae on 8-bit pictures in colour of that side)",
-    flag_values=FLAGS,
-)
-flags.DEFINE_list("batch_sizes", "128", "images a step", flag_values=FLAGS)
-flags.DEFINE_list("precisions", "float32,bfloat16", "float32, bfloat16", flag_values=FLAGS)
-flags.DEFINE_list("candidates", None, "which ones to compare with vae_zoo; all", flag_values=FLAGS)
-flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
 # name -> (registered model, constructor arguments, batch size of its own, data set)
 _CASES = {
@@ -46,37 +30,40 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _RTOL = 1e-4  # of the loss, between the frameworks
 _PEERS = ("torch_eager", "torch_compile", "pythae", "keras_example")
 
+FLAGS = harness.define(
+    models=(
+        list(_CASES),
+        "the models to train: conv_vae, vae, pythae_default (vae with 784-512-40 units and batches "
+        "of 100 images), colour_32 and colour_64 (conv_vae on 8-bit pictures in colour with 32 or "
+        "64 pixels a side)",
+    ),
+    batch_sizes=["128"],
+    precisions=(list(_POLICIES), "float32, bfloat16 or both"),
+    candidates=([], f"only these: one or several of {', '.join(_PEERS)} (default: all)"),
+    rounds=7,
+    smoke=False,
+)
+
 
 def run():
     """Times training of conv_vae and vae against PyTorch, pythae and Keras's example."""
     check_torch()
-    for flag, values, known in (
-        ("model", FLAGS.models, _CASES),
-        ("precision", FLAGS.precisions, _POLICIES),
-        ("candidate", FLAGS.candidates or (), _PEERS),
-    ):
-        for value in values:
-            if value not in known:
-                raise errors.unknown(flag, value, known)
+    harness.check_known("model", FLAGS.models, _CASES)
+    harness.check_known("precision", FLAGS.precisions, _POLICIES)
+    harness.check_known("candidate", FLAGS.candidates, _PEERS)
     sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
-    harness.check_rounds(FLAGS.rounds)
+    turns = harness.turns(FLAGS)
     rows = []
     for name in FLAGS.models:
         own = _CASES[name][2]
         for batch_size in [own] if own else sizes:
             for precision in FLAGS.precisions:
+                row = {"model": name, "batch_size": batch_size, "precision": precision}
                 reason = harness.missing(precision)
-                if reason:
-                    rows.append(_not_measured(name, batch_size, precision, reason))
-                else:
-                    rows.append(measure(name, batch_size, precision))
-                    print(_line(rows[-1]), flush=True)
+                row |= {"not_measured": reason} if reason else measure(**row, turns=turns)
+                rows.append(row)
+                print(markdown.line(sections.peers_columns([row]), row), flush=True)
                 harness.write("peers", rows, smoke=FLAGS.smoke, packages=("torch", "pythae"))
-
-
-def _not_measured(name, batch_size, precision, reason):
-    row = {"model": name, "batch_size": batch_size, "precision": precision}
-    return {**row, "not_measured": reason}
 
 
 def check_torch(*packages):
@@ -88,13 +75,20 @@ def check_torch(*packages):
             )
 
 
-def measure(name, batch_size, precision):
-    """Returns the figures of one model, batch size and precision: images a second and ratios."""
+def measure(model, batch_size, precision, turns):
+    """Returns the figures of one model, batch size and precision: images a second and ratios.
+
+    Args:
+        model: of _CASES.
+        batch_size: images a step.
+        precision: of _POLICIES.
+        turns: (how many, seconds of each).
+    """
     import torch
 
     from benchmarks import flops
 
-    registered, arguments, _, dataset = _CASES[name]
+    registered, arguments, _, dataset = _CASES[model]
     model, splits = candidates.prepare(
         registered,
         batch_size,
@@ -105,25 +99,10 @@ def measure(name, batch_size, precision):
     )
     work = _Work(model, splits, precision)
     same = work.check_same()
-    seconds = 0.2 if FLAGS.smoke else harness.SECONDS
-    rounds = 3 if FLAGS.smoke else FLAGS.rounds
-    turns = {"vae_zoo": candidates.training_work(model, splits), **work.peers(FLAGS.candidates)}
-    turns["matmul"] = flops.matmul_work(seconds=seconds)
-    speeds = harness.interleave(turns, rounds, seconds)
-    peak = speeds.pop("matmul")
     count = flops.training_flops(model, batch_size)
-    return {
-        "model": name,
-        "batch_size": batch_size,
-        "precision": precision,
-        **same,
-        "images_per_second": {k: harness.figure(v, "images/s") for k, v in speeds.items()},
-        "ratio": {k: harness.ratio(speeds["vae_zoo"], speeds[k]) for k in speeds if k != "vae_zoo"},
-        "flops_per_image": count,
-        "float32_peak": harness.figure(peak, "FLOP/s"),
-        "share_of_float32_peak": harness.share(speeds["vae_zoo"], count, peak),
-        "threads": torch.get_num_threads(),
-    }
+    timed = {"vae_zoo": candidates.training_work(model, splits), **work.peers(FLAGS.candidates)}
+    figures = harness.against_peak(timed, "images/s", count, *turns)
+    return {**same, **figures, "flops_per_image": count, "threads": torch.get_num_threads()}
 
 
 class _Work:
@@ -246,14 +225,3 @@ class _Work:
         count = 2 * self.batch_size if FLAGS.smoke else _EPOCH[self.model.network]
         count -= count % self.batch_size
         return np.resize(self.images, (count, *self.images.shape[1:]))
-
-
-def _line(row):
-    speeds = {k: v["median"] for k, v in row["images_per_second"].items()}
-    ratios = ", ".join(f"{v['median']:.2f} times {k}" for k, v in row["ratio"].items())
-    share = markdown.percent(row["share_of_float32_peak"]["median"])
-    return (
-        f"{row['model']} batch {row['batch_size']} {row['precision']}: "
-        + ", ".join(f"{name} {speed:,.0f} images/s" for name, speed in speeds.items())
-        + f"; {ratios}; {share} of the float32 peak"
-    )

@@ -16,22 +16,21 @@ import hashlib
 import pathlib
 import shutil
 
-from absl import flags
-
 from benchmarks import harness
-from vae_zoo import errors, registry, runs
+from vae_zoo import errors, runs
 
-FLAGS = flags.FlagValues()
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = ("train", "sample", "decode")
-flags.DEFINE_list("models", "all", "which models, or all", flag_values=FLAGS)
-flags.DEFINE_list("precision", "float32,mixed_bfloat16", ", ".join(_PRECISIONS), flag_values=FLAGS)
-flags.DEFINE_list("batch_sizes", "128,1024", "images a step", flag_values=FLAGS)
-flags.DEFINE_list("what", "train,sample,decode", "which programs", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 50, "training steps a call", flag_values=FLAGS)
-flags.DEFINE_string("output_dir", None, "a new folder", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "small models", flag_values=FLAGS)
+FLAGS = harness.define(
+    models=list,
+    precision=(["float32", "mixed_bfloat16"], f"one or several of {', '.join(_PRECISIONS)}"),
+    batch_sizes=["128", "1024"],
+    what=(list(_KINDS), f"which programs: one or several of {', '.join(_KINDS)}"),
+    steps=(50, "training steps in each call"),
+    output_dir=(str, "the folder that is written, new or empty"),
+    data_dir=str,
+    smoke=(False, "write programs of small models"),
+)
 
 MANIFEST, VALUES = "manifest.json", "values.npz"
 _PEERS = ("vae", "conv_vae", "resnet_vae")  # which are trained in PyTorch too
@@ -41,13 +40,9 @@ _SCRIPTS = pathlib.Path(__file__).parent / "device"
 
 def run():
     """Writes programs of training, sampling and decoding for a machine without TensorFlow."""
-    names = registry.model_names() if FLAGS.models == ["all"] else FLAGS.models
-    for name in names:
-        registry.spec(name)
-    for flag, known in (("precision", _PRECISIONS), ("what", _KINDS)):
-        for value in FLAGS[flag].value:
-            if value not in known:
-                raise errors.unknown(flag, value, known)
+    names = harness.models([] if FLAGS.models == ["all"] else FLAGS.models)
+    harness.check_known("precision", FLAGS.precision, _PRECISIONS)
+    harness.check_known("what", FLAGS.what, _KINDS)
     sizes = harness.numbers("batch_sizes", FLAGS.batch_sizes)
     errors.at_least("--steps", FLAGS.steps, 1)
     folder = Folder(_new_folder(FLAGS.output_dir))
@@ -109,18 +104,12 @@ def training(model, splits, batch_size, steps):
 
 
 def _network(model):
-    """Returns {"network": sizes} of the plain models that peers.py can build, or nothing."""
-    from vae_zoo import networks
-    from vae_zoo.probability import distributions
+    """Returns {"network": its sizes} of the models that peers.py trains, or nothing."""
+    from benchmarks import candidates
 
     if model.name not in _PEERS or model.likelihood_name != "bernoulli":
         return {}
-    count = sum(variable.numpy().size for variable in model.trainable_variables)
-    hidden = networks.check_hidden(model.network, model.hidden)
-    sizes = {"hidden": hidden, "blocks": model.blocks, "latent_size": model.latent_size}
-    named = {"network": model.network, "image_shape": model.image_shape}
-    named["log_scale"] = distributions.LOG_SCALE
-    return {"network": {**named, **sizes, "parameters": count}}
+    return {"network": candidates.network(model)}
 
 
 def training_steps(model, splits):

@@ -5,30 +5,29 @@ and the evaluations here do not count as training. The last mark's model is then
 images. Points stay in the output directory: the same command again goes on after the last one.
 """
 
-from absl import flags
-
 from benchmarks import harness, peers, runner
 from benchmarks.markdown import given_label
-from vae_zoo import errors, registry
+from vae_zoo import errors
 
-FLAGS = flags.FlagValues()
 PYTHAE = "pythae"  # its VAE, with its published settings
-flags.DEFINE_list(
-    "models", "vae,conv_vae,resnet_vae", "which models; pythae: its VAE", flag_values=FLAGS
+FLAGS = harness.define(
+    models=(
+        ["vae", "conv_vae", "resnet_vae"],
+        "the models to measure, separated by commas; pythae: the VAE of that package",
+    ),
+    dataset="binarized_mnist",
+    data_dir=str,
+    minutes=(
+        ["1", "2", "4", "7", "10", "15", "20", "30", "45"],
+        "minutes of training after which the NLL is measured, separated by commas",
+    ),
+    num_images=("2000", "test images of the last NLL, the first ones, or all"),
+    num_samples=(1000, "importance samples of each of these images"),
+    epochs=(int, "epochs of the whole training (default: the recipe's)"),
+    batch_size=(int, "images in a batch (default: the recipe's)"),
+    output_dir="runs/quality",
+    smoke=False,
 )
-flags.DEFINE_string("dataset", "binarized_mnist", "the data set", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
-flags.DEFINE_list(
-    "minutes", "1,2,4,7,10,15,20,30,45", "marks, in minutes of training", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "num_images", "2000", "test images of the final figure; or all", flag_values=FLAGS
-)
-flags.DEFINE_integer("num_samples", 1000, "importance samples of it", flag_values=FLAGS)
-flags.DEFINE_integer("epochs", None, "of the whole training; the recipe's", flag_values=FLAGS)
-flags.DEFINE_integer("batch_size", None, "of training; the recipe's", flag_values=FLAGS)
-flags.DEFINE_string("output_dir", "runs/quality", "where the runs go", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
 _CURVE = {"images": 500, "samples": 100}
 _SMOKE = ("--set=hidden=(16,)", "--set=latent_size=4", "--epochs=1")
@@ -39,9 +38,7 @@ def run():
     marks = harness.numbers("minutes", FLAGS.minutes, float)
     if FLAGS.num_images != "all":
         harness.numbers("num_images", [FLAGS.num_images])
-    for name in FLAGS.models:
-        if name != PYTHAE:
-            registry.spec(name)
+    harness.models([name for name in FLAGS.models if name != PYTHAE])
     with runner.directory(FLAGS) as place:
         for name in FLAGS.models:
             figures = _measure_pythae(marks) if name == PYTHAE else measure(name, marks, place)
@@ -123,13 +120,11 @@ _TERMS = ("elbo", "rate", "distortion", "nll", "nll_stderr")
 
 
 def _train(name, directory, minutes):
-    flags_ = [f"--model={name}", f"--dataset={FLAGS.dataset}", f"--output_dir={directory}"]
-    flags_ += [f"--max_minutes={minutes}", f"--report_images={_CURVE['images']}"]
-    flags_ += [f"--report_samples={_CURVE['samples']}", *(_SMOKE if FLAGS.smoke else ())]
-    given = {"epochs": FLAGS.epochs, "batch_size": FLAGS.batch_size}
-    flags_ += [f"--{key}={value}" for key, value in given.items() if value is not None]
-    runner.command("vae_zoo.train", *flags_, data_dir=FLAGS.data_dir)
-    return runner.read(directory / "report.json")
+    given = [f"--max_minutes={minutes}", f"--report_images={_CURVE['images']}"]
+    given += [f"--report_samples={_CURVE['samples']}", *(_SMOKE if FLAGS.smoke else ())]
+    lengths = {"epochs": FLAGS.epochs, "batch_size": FLAGS.batch_size}
+    given += [f"--{key}={value}" for key, value in lengths.items() if value is not None]
+    return runner.train(name, FLAGS.dataset, directory, *given, data_dir=FLAGS.data_dir)
 
 
 def _evaluate(directory):

@@ -1,13 +1,14 @@
 """Our own commands, as a user gives them, for the benchmarks of whole trainings."""
 
 import contextlib
-import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 from benchmarks import harness
+from benchmarks.device.measure import read
 from vae_zoo import errors, runs
 
 
@@ -29,6 +30,13 @@ def command(module, *arguments, data_dir=None):
         raise errors.UserError(f"python -m {module}: {said[-1].removeprefix('error: ')}")
 
 
+def train(model, dataset, directory, *more, data_dir=None):
+    """Trains a model by the command, more flags as given; returns the run's report.json."""
+    named = (f"--model={model}", f"--dataset={dataset}", f"--output_dir={directory}")
+    command("vae_zoo.train", *named, *more, data_dir=data_dir)
+    return read(pathlib.Path(directory) / runs.REPORT)
+
+
 def evaluate(directory, num_images, num_samples, data_dir=None):
     """Returns the evaluation.json of a run on its first test images."""
     flags = (f"--num_images={num_images}", f"--num_samples={num_samples}")
@@ -44,6 +52,26 @@ def directory(flag_values):
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield pathlib.Path(scratch)
+
+
+def row(directory, asked, measure, pictures):
+    """Returns a run's row with its origin: measured, or what an earlier call recorded.
+
+    Args:
+        directory: of the run.
+        asked: {name: value} of what the figures depend on; see `recorded`.
+        measure: a function that makes the run and returns its row.
+        pictures: {a picture of the run: where its copy goes}.
+    """
+    done = pathlib.Path(directory) / "row.json"
+    figures = recorded(done, asked)
+    if figures is None:
+        figures = {**measure(), "origin": harness.origin()}
+        record(done, asked, figures)
+    for name, path in pictures.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(done.parent / name, path)
+    return figures
 
 
 def recorded(path, asked):
@@ -68,13 +96,3 @@ def recorded(path, asked):
 def record(path, asked, value):
     """Writes a value with what was asked for and the machine; see `recorded`."""
     runs.write_json(path, {"asked": {**asked, "machine": harness.machine()}, "value": value})
-
-
-def read(path):
-    """Returns the content of a JSON file."""
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-
-
-def metrics(directory):
-    """Returns the rows of a run's metrics.csv, one an epoch."""
-    return runs.read_rows(pathlib.Path(directory) / runs.METRICS)

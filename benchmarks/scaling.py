@@ -8,30 +8,26 @@ batch size; the other batch sizes check it. What it says of more machines is a p
 
 import contextlib
 import os
-import tempfile
 
-from absl import flags
-
-from benchmarks import harness, scaling_model, scaling_worker
+from benchmarks import harness, markdown, scaling_model, scaling_report, scaling_worker
 from vae_zoo import errors, registry
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_list(
-    "models",
-    "conv_vae,vae",
-    "the first is predicted; a second, of another size, tells latency from bytes",
-    flag_values=FLAGS,
+FLAGS = harness.define(
+    models=(
+        ["conv_vae", "vae"],
+        "the models to measure, separated by commas; the first is predicted, and a second one with "
+        "another number of parameters tells latency from bytes",
+    ),
+    workers=(["1", "2"], "numbers of processes: 1, and one or several more"),
+    batch_sizes=(["32", "64", "128", "256"], "images in a batch of each worker: two or more"),
+    links_gbit=(["1", "10", "100", "400"], "assumed links, in Gbit/s"),
+    link_latency_us=(20.0, "assumed latency of a message, in microseconds"),
+    rounds=7,
+    smoke=False,
 )
-flags.DEFINE_list("workers", "1,2", "processes: 1, and more", flag_values=FLAGS)
-flags.DEFINE_list("batch_sizes", "32,64,128,256", "images a worker", flag_values=FLAGS)
-flags.DEFINE_list("links_gbit", "1,10,100,400", "assumed links, in Gbit/s", flag_values=FLAGS)
-flags.DEFINE_float("link_latency_us", 20.0, "assumed latency of a message", flag_values=FLAGS)
-flags.DEFINE_integer("rounds", 7, "turns of each candidate", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, of a small model; nothing is kept", flag_values=FLAGS)
 
 _PREDICTED = (8, 64, 1024)  # workers
 _TOLERANCE = 1e-4  # of losses and weights, relative: float32 sums in another order
-_SMOKE = {"batch_sizes": [8, 16], "seconds": 0.1, "rounds": 2}
 
 
 def run():
@@ -44,9 +40,8 @@ def run():
 def measure(name, settings):
     """Returns {"rows", "inputs", "agreement", "gradient_bytes"} of a model, from real processes."""
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory())
         groups = {
-            kind: stack.enter_context(scaling_worker.Group(*kind, scratch, name, FLAGS.smoke))
+            kind: stack.enter_context(scaling_worker.Group(*kind, name, FLAGS.smoke))
             for kind in _kinds(settings["workers"])
         }
         alone = groups["one", 1]
@@ -66,7 +61,7 @@ def measure(name, settings):
     rows = [_row(name, *candidate, speeds) for candidate in candidates]
     inputs = [row for row in rows if row["strategy"] == "inputs"]
     for row in rows:
-        print(_line(row), flush=True)
+        print(markdown.line(scaling_report.ROWS, row), flush=True)
     return {
         "rows": [row for row in rows if row not in inputs],
         "inputs": inputs,
@@ -77,32 +72,32 @@ def measure(name, settings):
 
 def _settings():
     """Returns the flags' values, checked."""
-    settings = {"models": FLAGS.models, "rounds": FLAGS.rounds, "seconds": harness.SECONDS}
+    rounds, seconds = harness.turns(FLAGS, smoke_rounds=2)
+    settings = {"models": FLAGS.models, "rounds": rounds, "seconds": seconds}
     for name in ("workers", "batch_sizes", "links_gbit"):
         kind = float if name == "links_gbit" else int
         settings[name] = harness.numbers(name, FLAGS[name].value, kind)
     if 1 not in settings["workers"] or len(settings["workers"]) < 2:
         raise errors.UserError(f"--workers={','.join(FLAGS.workers)}: expected 1 and more.")
+    if settings["workers"][-1] > len(os.sched_getaffinity(0)):
+        raise errors.UserError(
+            f"--workers={','.join(FLAGS.workers)}: expected at most as many as there are cores, "
+            f"{len(os.sched_getaffinity(0))}: workers that share a core wait for each other."
+        )
     if len(settings["batch_sizes"]) < 2:
         raise errors.UserError("--batch_sizes: expected two or more, to fit a line to.")
     errors.at_least("--link_latency_us", FLAGS.link_latency_us, 0)
-    harness.check_rounds(FLAGS.rounds)
     for name in settings["models"] or [""]:
         registry.spec(name)
     settings["models"] = list(dict.fromkeys(settings["models"]))
     if FLAGS.smoke:
-        settings |= {**_SMOKE, "models": settings["models"][:1]}
+        settings |= {"batch_sizes": [8, 16], "models": settings["models"][:1]}
     return settings
 
 
 def _kinds(workers):
-    """Returns (strategy, workers) of all groups; two logical devices need two cores."""
-    mirrored = [("mirrored", 2)] if _cores() > 1 else []
-    return [("one", 1), *(("multi_worker", count) for count in workers), *mirrored]
-
-
-def _cores():
-    return len(os.sched_getaffinity(0))
+    """Returns (strategy, workers) of all groups."""
+    return [("one", 1), *(("multi_worker", count) for count in workers), ("mirrored", 2)]
 
 
 def _check_same(groups, batch_size):
@@ -142,33 +137,23 @@ def _row(name, strategy, workers, batch_size, speeds):
         "strategy": strategy,
         "workers": workers,
         "batch_size": batch_size,
-        "oversubscribed": workers > _cores(),
         "step": harness.figure([1000 / speed for speed in steps], "ms"),
         "to_one": harness.ratio(steps, speeds["one", 1, batch_size]),
     }
 
 
-def _line(row):
-    step = row["step"]
-    return (
-        f"{row['model']} {row['strategy']} {row['workers']} x {row['batch_size']} images: "
-        f"{step['median']:.2f} ms ({step['low']:.2f} to {step['high']:.2f})"
-    )
-
-
 def _figures(measured, settings):
     """Returns the content of the result: measurements, the model's check, its predictions."""
     works = {name: _work(part) for name, part in measured.items()}
-    # Where the link is fitted: the fewest workers, on cores of their own if there is such a row.
+    # Where the link is fitted: the fewest workers and images.
     several = [row for part in measured.values() for row in part["rows"]
                if row["strategy"] == "multi_worker" and row["workers"] > 1]  # fmt: skip
-    place = min((row["oversubscribed"], row["workers"], row["batch_size"]) for row in several)
-    fitted = [row for row in several if _place(row) == place]
+    place = min((row["workers"], row["batch_size"]) for row in several)
+    fitted = [row for row in several if (row["workers"], row["batch_size"]) == place]
     link = scaling_model.fit_link(
-        [(works[row["model"]], *place[1:], row["step"]["median"] / 1000) for row in fitted],
+        [(works[row["model"]], *place, row["step"]["median"] / 1000) for row in fitted],
         FLAGS.link_latency_us / 1e6,
     )
-    checked = [row for row in several if row["oversubscribed"] == place[0] and row not in fitted]
     first = settings["models"][0]
     return {
         "rows": [row for part in measured.values() for row in part["rows"]],
@@ -177,15 +162,10 @@ def _figures(measured, settings):
         "tolerance": _TOLERANCE,
         "work": {name: work._asdict() for name, work in works.items()},
         "link": {**link._asdict(), "latency_assumed": len(fitted) == 1,
-                 "oversubscribed": place[0], "workers": place[1], "batch_size": place[2]},
-        "check": [_check(row, works[row["model"]], link) for row in checked],
-        # Workers that share a core wait for each other, which is no cost of the link.
-        "predictions": [] if place[0] else _predictions(first, works[first], link, settings),
+                 "workers": place[0], "batch_size": place[1]},
+        "check": [_check(row, works[row["model"]], link) for row in several if row not in fitted],
+        "predictions": _predictions(first, works[first], link, settings),
     }  # fmt: skip
-
-
-def _place(row):
-    return row["oversubscribed"], row["workers"], row["batch_size"]
 
 
 def _work(part):
@@ -201,7 +181,7 @@ def _work(part):
 def _check(row, work, link):
     """Returns a measured step next to the model's."""
     step = 1000 * scaling_model.step_time(work, link, row["workers"], row["batch_size"])
-    named = {key: row[key] for key in ("model", "workers", "batch_size", "oversubscribed")}
+    named = {key: row[key] for key in ("model", "workers", "batch_size")}
     measured = row["step"]["median"]
     return {**named, "measured_ms": measured, "predicted_ms": step,
             "relative_error": step / measured - 1}  # fmt: skip
@@ -209,18 +189,14 @@ def _check(row, work, link):
 
 def _predictions(name, work, measured, settings):
     """Returns predictions for links that carry the bytes alone, and with the transport measured."""
-    rows = []
+    rows, size = [], settings["batch_sizes"][-1]
     latency = measured.latency if len(settings["models"]) > 1 else 0.0  # else the assumed one
     for gbit in settings["links_gbit"]:
         wire = scaling_model.Link(8 / (gbit * 1e9), FLAGS.link_latency_us / 1e6)
         both = scaling_model.Link(wire.byte + measured.byte, wire.latency + latency)
         for transport, link in (("ideal", wire), ("measured", both)):
-            for workers in _PREDICTED:
-                for size in settings["batch_sizes"]:
-                    rows.append({
-                        "model": name, "link_gbit": gbit, "transport": transport,
-                        **_prediction(work, link, workers, size),
-                    })  # fmt: skip
+            named = {"model": name, "link_gbit": gbit, "transport": transport}
+            rows += [{**named, **_prediction(work, link, count, size)} for count in _PREDICTED]
     return rows
 
 

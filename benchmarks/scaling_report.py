@@ -1,15 +1,13 @@
 """RESULTS.md's section on several workers: measurements, the model's check, predictions."""
 
-from benchmarks.markdown import interval, provenance, table
-from benchmarks.sections import of
+from benchmarks.markdown import interval, table
+from benchmarks.sections import section
 
-_ROWS = {
+ROWS = {
     "model": "`{model}`",
     "workers": "{workers}",
     "images a worker": "{batch_size}",
-    "strategy": lambda row: (
-        row["strategy"] + (" (oversubscribed)" if row["oversubscribed"] else "")
-    ),
+    "strategy": "{strategy}",
     "ms a step": lambda row: interval(row["step"]),
     "images/s": lambda row: (
         f"{1000 * row['workers'] * row['batch_size'] / row['step']['median']:,.0f}"
@@ -36,33 +34,21 @@ _PREDICTIONS = {
 }
 
 
-def scaling(results):
-    """Yields the section."""
-    for result in of("scaling", results):
-        yield from parts(result["figures"])
-        yield provenance([result])
-
-
-def parts(figures):
-    """Yields the section's paragraphs and tables.
-
-    Args:
-        figures: of a result of the benchmark `scaling`.
-    """
+@section("scaling", "Several workers")
+def scaling(figures):
+    """Yields the section: measurements, the model's check, predictions."""
     agreement = [row for rows in figures["agreement"].values() for row in rows]
     largest = max(row["largest_difference"] for row in agreement)
-    yield "## Several workers\n"
     yield (
         "The command's own loop and pipeline, one thread and one core a worker, processes on one "
         "machine; `one` is without a strategy, `mirrored` two logical CPUs in one process. Losses, "
         "and the sum of all |weights|, differ from those of one process on the same global batch "
         f"by {largest:.0e} at most, relative ({figures['tolerance']:.0e} is allowed).\n"
     )
-    yield table(_ROWS, figures["rows"])
+    yield table(ROWS, figures["rows"])
     yield _model(figures)
     yield table(_CHECK, figures["check"])
-    if figures["predictions"]:
-        yield from _predictions(figures["predictions"])
+    yield from _predictions(figures["predictions"])
 
 
 def _model(figures):
@@ -81,8 +67,6 @@ def _model(figures):
 def _unchecked(figures):
     """Returns what the measurements cannot tell."""
     counts = {row["workers"] for row in figures["check"]} | {figures["link"]["workers"]}
-    if figures["link"]["oversubscribed"]:
-        return "Workers shared cores: nothing is predicted from that. "
     if len(counts) == 1:
         return (
             "One number of workers above 1 was measured: the check is of the batch size, and what "

@@ -8,7 +8,6 @@ import json
 import math
 import multiprocessing
 import os
-import pathlib
 import socket
 import threading
 from multiprocessing import connection
@@ -24,24 +23,19 @@ class Group:
     Args:
         strategy: of training.STRATEGIES; "mirrored" is one process with `workers` logical CPUs.
         workers: how many.
-        scratch: a directory for their logs.
         model: name of the model.
         tiny: True: at its small size.
     """
 
-    def __init__(self, strategy, workers, scratch, model, tiny):
+    def __init__(self, strategy, workers, model, tiny):
         spec = {"strategy": strategy, "workers": workers, "model": model, "tiny": tiny}
-        self._logs, self._pipes, self._processes = [], [], []
+        self._pipes, self._processes = [], []
         context = multiprocessing.get_context("spawn")
         for place in _places(strategy, workers):
-            log = pathlib.Path(scratch) / f"{model}-{strategy}-{workers}-{len(self._logs)}.log"
             ours, theirs = context.Pipe()
-            process = context.Process(
-                target=serve, args=(theirs, {**spec, **place, "log": str(log)}), daemon=True
-            )
+            process = context.Process(target=serve, args=(theirs, {**spec, **place}), daemon=True)
             process.start()
             theirs.close()  # or the end of the process would not be seen
-            self._logs.append(log)
             self._pipes.append(ours)
             self._processes.append(process)
 
@@ -63,7 +57,7 @@ class Group:
 
         Raises:
             UserError: what a worker raised of these.
-            RuntimeError: where a worker fails.
+            RuntimeError: where a worker fails; it has said why.
         """
         for pipe in self._pipes:
             pipe.send((request, batch_size))
@@ -73,8 +67,7 @@ class Group:
                 try:
                     answers[pipe] = pipe.recv()
                 except EOFError:
-                    log = self._logs[self._pipes.index(pipe)].read_text(errors="replace")
-                    raise RuntimeError(f"a worker failed: {log[-2000:]}") from None
+                    raise RuntimeError("a worker failed") from None
         mistakes = [each for each in answers.values() if isinstance(each, errors.UserError)]
         if mistakes:
             raise mistakes[0]
@@ -106,7 +99,6 @@ def _free_ports(count):
 def serve(pipe, spec):
     """A worker process's whole life: answers requests until it is stopped."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.dup2(os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.sched_setaffinity(0, spec["cores"])
     if spec["cluster"]:
         os.environ["TF_CONFIG"] = json.dumps(spec["cluster"])

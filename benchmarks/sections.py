@@ -1,6 +1,24 @@
 """RESULTS.md's sections: each takes all results, and yields what it says of those of its kind."""
 
-from benchmarks.markdown import MEDIANS, interval, nll, provenance, share, speed, table
+import functools
+import itertools
+import pathlib
+
+from benchmarks.markdown import (
+    MEDIANS,
+    interval,
+    mflop,
+    nll,
+    not_measured,
+    provenance,
+    share,
+    speed,
+    table,
+)
+
+ROOT = pathlib.Path(__file__).parent.parent
+_TARGETS = (90, 88, 86)  # nats
+_CURVES = "benchmarks/results/nll_curves.png"
 
 
 def of(name, results):
@@ -8,7 +26,94 @@ def of(name, results):
     return [result for result in results if result["benchmark"] == name]
 
 
-_ZOO = {
+def section(benchmark, title):
+    """Makes a section of a function that yields what the figures of one result say.
+
+    Args:
+        benchmark: whose results.
+        title: the heading; None where the function yields its own.
+    """
+
+    def decorate(paragraphs):
+        @functools.wraps(paragraphs)
+        def write(results):
+            for result in of(benchmark, results):
+                yield from [f"## {title}\n"] if title else []
+                yield from paragraphs(result["figures"])
+                yield provenance([result])
+
+        return write
+
+    return decorate
+
+
+QUALITY = {
+    "model": "`{model}`",
+    "parameters": "{parameters:,}",
+    "epochs": lambda row: str(row["curve"][-1]["epochs"]),
+    "minutes": lambda row: f"{row['curve'][-1]['minutes']:.1f}",
+    "CPU minutes": lambda row: f"{row['curve'][-1]['cpu_minutes']:.1f}",
+    "ELBO": "{final[elbo]:.2f}",
+    "NLL": lambda row: nll({**row["final"], "model": row["model"]}),
+    "test images": "{final[num_images]:,}",
+    "samples": "{final[num_samples]:,}",
+    "images/s": "{images_per_second:,.0f}",
+}
+_MINUTES = {
+    "model": "`{model}`",
+    **{
+        f"{target} nats": lambda row, target=target: minutes_to(_points(row), target)
+        for target in _TARGETS
+    },
+    "the curve's end": lambda row: "{1:.2f} nats at {0:.1f}".format(*_points(row)[-1]),
+}
+
+
+def quality(results):
+    """Yields the section on likelihood against minutes."""
+    found = [result for result in results if result["benchmark"].startswith("quality-")]
+    if not found:
+        return
+    from vae_zoo.runs import plots
+
+    rows = [result["figures"] for result in found]
+    yield "## Likelihood on binarised MNIST\n"
+    yield (
+        "Nats, with the standard error over images: the first so many of the test images, with so "
+        "many importance samples each. Minutes are of training and its validation, on the cores "
+        "named below; the figure is of the weights with the best validation objective.\n"
+    )
+    yield table(QUALITY, rows)
+    plots.nll_curves(ROOT / _CURVES, {row["model"]: _points(row) for row in rows})
+    yield "Minutes of training until the curve is at or below so many nats:\n"
+    yield table(_MINUTES, rows)
+    yield (
+        f"![NLL against minutes]({_CURVES})\n\nThe curve: "
+        f"{rows[0]['curve_images']:,} test images, {rows[0]['curve_samples']:,} importance "
+        "samples: the first ones, fewer than the first table's.\n"
+    )
+    yield provenance(found)
+
+
+def _points(row):
+    """Returns a model's curve, [(minutes, nats)]."""
+    return [(point["minutes"], point["nll"]) for point in row["curve"]]
+
+
+def minutes_to(curve, target):
+    """Returns the minutes at which a curve [(minutes, nats)] first meets a target, as text.
+
+    Straight lines join its points; "not reached" where it stays above.
+    """
+    if curve[0][1] <= target:
+        return f"at most {curve[0][0]:.1f}"
+    for (start, above), (end, below) in itertools.pairwise(curve):
+        if below <= target:
+            return f"{start + (above - target) / (above - below) * (end - start):.1f}"
+    return "not reached"
+
+
+ZOO = {
     "model": "`{model}`",
     "data": "{dataset}, {binarization}",
     "minutes": "{minutes:.1f}",
@@ -41,11 +146,11 @@ def zoo(results):
         for row in rows:
             machines.setdefault(str(row["origin"]["machine"]), []).append(row)
         for same in machines.values():
-            yield table(_ZOO, same)
+            yield table(ZOO, same)
             yield provenance([row["origin"] for row in same])
 
 
-_IMAGES = {
+IMAGES = {
     "data": "{dataset}",
     "model": "`{model}`",
     "minutes": "{minutes:.1f}",
@@ -73,55 +178,55 @@ def images(results):
             "samples that a classifier is surely of one class of, next to the same share of real "
             "test images.\n"
         )
-        yield table(_IMAGES, rows)
+        yield table(IMAGES, rows)
         yield provenance([row["origin"] for row in rows])
 
 
-def peers(results):
+def peers_columns(rows):
+    """Returns the columns of the peers' table: one for each candidate of any row."""
+    columns = {"model": "`{model}`", "batch": "{batch_size}", "precision": "{precision}"}
+    for name in dict.fromkeys(name for row in rows for name in row.get("ratio", {})):
+        columns[f"to {words(name)}"] = lambda row, name=name: interval(row["ratio"][name])
+    columns["ours, images/s"] = "{images_per_second[vae_zoo][median]:,.0f}"
+    columns["share of float32 peak"] = lambda row: share(row["share_of_float32_peak"])
+    return columns
+
+
+@section("peers", "Training against PyTorch, pythae and Keras's example")
+def peers(rows):
     """Yields the section on training against other frameworks."""
-    for result in of("peers", results):
-        rows = result["figures"]
-        yield "## Training against PyTorch, pythae and Keras's example\n"
-        yield (
-            "How many times as many images a second ours trains, on images of digits; the same "
-            "architecture, weights, batch and threads, taking turns in one process; parameter "
-            f"counts and losses were compared first. {MEDIANS} Ours runs with its data pipeline "
-            "and guard; PyTorch has its batches in memory, channels last, and a fused Adam; "
-            "pythae's trainer knows no bfloat16 on a CPU.\n"
-        )
-        columns = {"model": "`{model}`", "batch": "{batch_size}", "precision": "{precision}"}
-        for name in dict.fromkeys(name for row in rows for name in row.get("ratio", {})):
-            columns[f"to {words(name)}"] = lambda row, name=name: interval(row["ratio"][name])
-        columns["ours, images/s"] = "{images_per_second[vae_zoo][median]:,.0f}"
-        columns["share of float32 peak"] = lambda row: share(row["share_of_float32_peak"])
-        yield table(columns, rows)
-        yield provenance([result])
+    yield (
+        "How many times as many images a second ours trains, on images of digits; the same "
+        "architecture, weights, batch and threads, taking turns in one process; parameter "
+        f"counts and losses were compared first. {MEDIANS} Ours runs with its data pipeline "
+        "and guard; PyTorch has its batches in memory, channels last, and a fused Adam; "
+        "pythae's trainer knows no bfloat16 on a CPU.\n"
+    )
+    yield table(peers_columns(rows), rows)
 
 
-_THROUGHPUT = {
+THROUGHPUT = {
     "device": "{device}",
     "model": "`{model}`",
     "precision": "{precision}",
     "batch": "{batch_size}",
     "training, images/s": lambda row: speed(row["train"]),
     "sampling, images/s": lambda row: speed(row["sample"]),
-    "MFLOP/image": lambda row: f"{row['flops_per_image'] / 1e6:,.1f}",
+    "MFLOP/image": mflop,
     "share of peak": lambda row: share(row["share_of_peak"]),
     "memory": lambda row: f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
 }
 
 
-def throughput(results):
+@section("throughput", "Throughput")
+def throughput(rows):
     """Yields the section on every model's speed."""
-    for result in of("throughput", results):
-        yield "## Throughput\n"
-        yield (
-            "Images a second of training and of sampling, arithmetic of a training step counted "
-            "from its graph, its share of the matrix-product peak of that device and precision "
-            f"in the same process, and peak memory. {MEDIANS}\n"
-        )
-        yield table(_THROUGHPUT, result["figures"])
-        yield provenance([result])
+    yield (
+        "Images a second of training and of sampling, arithmetic of a training step counted "
+        "from its graph, its share of the matrix-product peak of that device and precision "
+        f"in the same process, and peak memory. {MEDIANS}\n"
+    )
+    yield table(THROUGHPUT, rows)
 
 
 _INPUT = {
@@ -132,28 +237,25 @@ _INPUT = {
 }
 
 
-def input(results):
+@section("input", "The data pipeline, and the command")
+def input(figures):
     """Yields the section on the data pipeline."""
-    for result in of("input", results):
-        figures = result["figures"]
-        yield "## The data pipeline, and the command\n"
-        yield (
-            f"`{figures['model']}` on {figures['dataset']}, binarization "
-            f"{figures['binarization']}, batches of {figures['batch_size']}; images a second. "
-            f"{MEDIANS}\n"
-        )
-        speeds = {**figures["speed"], "command": figures["command"]}
-        rows = [
-            {"what": what.format(**figures), "images/s": speed(speeds[name])}
-            for name, what in _INPUT.items()
-        ]
-        yield table({"what": "{what}", "images/s": "{images/s}"}, rows)
-        yield (
-            f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
-            f"command to the bare step next to it: {interval(figures['command_to_step'])}, the "
-            f"least and the greatest of {len(figures['command']['values'])} runs.\n"
-        )
-        yield provenance([result])
+    yield (
+        f"`{figures['model']}` on {figures['dataset']}, binarization "
+        f"{figures['binarization']}, batches of {figures['batch_size']}; images a second. "
+        f"{MEDIANS}\n"
+    )
+    speeds = {**figures["speed"], "command": figures["command"]}
+    rows = [
+        {"what": what.format(**figures), "speed": speed(speeds[name])}
+        for name, what in _INPUT.items()
+    ]
+    yield table({"what": "{what}", "images/s": "{speed}"}, rows)
+    yield (
+        f"Pipeline's time to a step's: {interval(figures['pipeline_share_of_step'])}. The "
+        f"command to the bare step next to it: {interval(figures['command_to_step'])}, the "
+        f"least and the greatest of {len(figures['command']['values'])} runs.\n"
+    )
 
 
 _LIKELIHOOD = {
@@ -164,33 +266,75 @@ _LIKELIHOOD = {
 }
 
 
-def likelihood(results):
+@section("likelihood", "Importance-weighted likelihood")
+def likelihood(figures):
     """Yields the section on importance-weighted samples a second."""
-    for result in of("likelihood", results):
-        figures = result["figures"]
-        samples = figures["num_samples"]
-        ratios = ", ".join(
-            f"{interval(ratio)} times {name.replace('_', ' at batch size ')}"
-            for name, ratio in figures["ratio"].items()
+    samples = figures["num_samples"]
+    ratios = ", ".join(
+        f"{interval(ratio)} times {name.replace('_', ' at batch size ')}"
+        for name, ratio in figures["ratio"].items()
+    )
+    yield (
+        f"An MLP of {'-'.join(map(str, figures['network']))}, {samples:,} "
+        f"samples of {figures['num_images']} images of {figures['dataset']}: ours {ratios} "
+        f"(`get_nll`); {share(figures['share_of_float32_peak'])} of the float32 peak. "
+        f"{MEDIANS}\n"
+    )
+    rows = [
+        {
+            "name": words(name),
+            "speed": speed(found),
+            "milliseconds": 1000 * samples / found["median"],
+            "nll": figures["nll"][name],
+        }
+        for name, found in figures["samples_per_second"].items()
+    ]
+    yield table(_LIKELIHOOD, rows)
+
+
+@section("latency", None)
+def latency(figures):
+    """Yields the sections on the decoder's and the sampler's latency."""
+    for what, title in (("decode", "decoder"), ("sample", "sampler")):
+        # Where a row does not say, it is the decoder's.
+        rows = [row for row in figures if row.get("what", "decode") == what]
+        if rows:
+            yield f"## Latency of the {title}\n"
+            yield from _latency(rows)
+
+
+def _latency(rows):
+    """Yields the text and the table of one signature's rows, one for each batch size."""
+    ratios = ", ".join(
+        f"{interval(row['torch_eager_to_tflite_float32'])} at batch {row['batch_size']}"
+        for row in rows
+    )
+    yield (
+        f"`{rows[0]['model']}`, one thread, milliseconds a call: p50 (p99; first call). "
+        f"PyTorch eager takes {ratios} times as long as the float32 TFLite file.\n"
+    )
+    columns = {"": lambda name: words(name["name"])}
+    for row in rows:
+        columns[f"batch {row['batch_size']}"] = lambda name, row=row: milliseconds(
+            row["latency"][name["name"]]
         )
-        yield "## Importance-weighted likelihood\n"
-        yield (
-            f"An MLP of {'-'.join(map(str, figures['network']))}, {samples:,} "
-            f"samples of {figures['num_images']} images of {figures['dataset']}: ours {ratios} "
-            f"(`get_nll`); {share(figures['share_of_float32_peak'])} of the float32 peak. "
-            f"{MEDIANS}\n"
-        )
-        rows = [
-            {
-                "name": words(name),
-                "speed": speed(found),
-                "milliseconds": 1000 * samples / found["median"],
-                "nll": figures["nll"][name],
-            }
-            for name, found in figures["samples_per_second"].items()
-        ]
-        yield table(_LIKELIHOOD, rows)
-        yield provenance([result])
+    yield table(columns, [{"name": name} for name in rows[0]["latency"]])
+
+
+def milliseconds(figures):
+    """Returns a candidate's p50, p99 and first call, or why there are none."""
+    if "not_measured" in figures:
+        return not_measured(figures)
+    return f"{figures['p50']['median']:.3f} ({figures['p99']:.3f}; {figures['first_ms']:.1f})"
+
+
+@section("memory", "Memory")
+def memory(figures):
+    """Yields the section on memory."""
+    yield (
+        f"`python -m vae_zoo.train --model={figures['model']}`: "
+        f"{figures['peak_bytes'] / 1e9:.2f} GB resident at the peak.\n"
+    )
 
 
 def words(name):

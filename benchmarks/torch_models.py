@@ -7,10 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vae_zoo.probability import discretized, distributions, likelihoods
+from benchmarks import candidates
+from benchmarks.device import networks
+from vae_zoo.probability import discretized, likelihoods
 
 
-class TorchVAE(nn.Module):
+class TorchVAE(networks.TorchVAE):
     """The MLP or convolutional VAE of vae_zoo in PyTorch.
 
     Args:
@@ -19,64 +21,32 @@ class TorchVAE(nn.Module):
     """
 
     def __init__(self, model):
-        super().__init__()
-        encoder, decoder = model.encoder.layers, model.decoder.layers
-        self.latent_size = model.latent_size
-        self.encoder = nn.ModuleList(_translated(encoder))
-        self.head = _dense(model.posterior_head)
-        self.decoder = nn.ModuleList(_translated(decoder))
-        self.maps = next(layer.target_shape for layer in decoder if hasattr(layer, "target_shape"))
-        height, width, channels = model.image_shape
-        self.image_shape = (channels, height, width)
+        super().__init__(candidates.network(model))
+        _copy(model.encoder.layers, self.encoder)
+        _copy([model.posterior_head], self.head)
+        _copy(model.decoder.layers, self.decoder)
         self.pixels = None  # of a Bernoulli
         if model.likelihood_name == "discretized_logistic":
             self.pixels = DiscretizedLogistic(model.likelihood_part)
 
-    def forward(self, image, noise):
-        """Returns the negative ELBO in nats, the mean over images [B, C, H, W], noise [B, D]."""
-        mean, log_scale = self.posterior(image)
-        scale = torch.exp(log_scale)
-        decoded = self._decode(mean + scale * noise).float()
-        rate = 0.5 * (scale**2 + mean**2 - 1 - 2 * torch.log(scale)).sum(1)
-        if self.pixels is None:
-            distortion = functional.binary_cross_entropy_with_logits(
-                decoded, image, reduction="none"
-            )
-        else:
-            distortion = self.pixels(decoded, image)
-        return (rate + distortion.flatten(1).sum(1)).mean()
-
     def posterior(self, image):
         """Returns q(z | x)'s mean and log-scale, [B, D] each."""
-        mean, log_scale = self.head(self._encode(image)).float().chunk(2, dim=1)
-        return mean, _bounded(log_scale, *distributions.LOG_SCALE)
+        return super().posterior(image if self.pixels is None else 2.0 * image - 1.0)
+
+    def distortion(self, decoded, image):
+        """Returns -log p(x | z) of each image in nats, [B]."""
+        if self.pixels is None:
+            return super().distortion(decoded, image)
+        return self.pixels(decoded, image).flatten(1).sum(1)
 
     def decode(self, z):
-        """Returns the images of z [N, D], the likelihood's mean, [N, 1, 28, 28]."""
-        return torch.sigmoid(self._decode(z))
+        """Returns the images of z [N, D], a Bernoulli's mean, [N, C, H, W]."""
+        height, width, channels = self.shape
+        return torch.sigmoid(self.decoder(z)).reshape(len(z), channels, height, width)
 
     def sample(self, count):
         """Returns `count` images of the prior N(0, 1), with noise of PyTorch's own."""
         return self.decode(torch.randn(count, self.latent_size))
-
-    def _encode(self, x):
-        if self.pixels is not None:
-            x = 2.0 * x - 1.0
-        for layer in self.encoder:
-            if isinstance(layer, nn.Linear) and x.ndim == 4:
-                x = x.permute(0, 2, 3, 1).flatten(1)  # Keras's order of the features
-            x = functional.relu(layer(x))
-        return x
-
-    def _decode(self, x):
-        for layer in self.decoder[:-1]:
-            x = functional.relu(self._mapped(layer, x))
-        return self._mapped(self.decoder[-1], x).reshape(len(x), *self.image_shape)
-
-    def _mapped(self, layer, x):
-        if not isinstance(layer, nn.Linear) and x.ndim == 2:
-            x = x.reshape(-1, *self.maps).permute(0, 3, 1, 2)
-        return layer(x)
 
 
 class DiscretizedLogistic(nn.Module):
@@ -99,7 +69,7 @@ class DiscretizedLogistic(nn.Module):
         level = torch.round(image * (discretized.LEVELS - 1))
         location = discretized.HALF * (1.0 + location + self.mean)
         log_scale = likelihoods.SPEED * self.log_scale + math.log(discretized.HALF)
-        inverse = torch.exp(-_bounded(log_scale, *discretized.LEVEL_LOG_SCALE))
+        inverse = torch.exp(-networks.bounded(log_scale, *discretized.LEVEL_LOG_SCALE))
         upper = (level + 0.5 - location) * inverse
         lower = upper - inverse
         black, white = level < 0.5, level > discretized.LEVELS - 1.5
@@ -127,39 +97,32 @@ def onnx_decoder(model, batch_size):
     return program.model_proto.SerializeToString()
 
 
-def _bounded(value, low, high):
-    return low + functional.softplus(high - low - functional.softplus(high - value))
+def _copy(stack, peer):
+    """Copies the weights of a stack's Keras layers to the PyTorch layers of the same order."""
+    theirs = [each for each in peer.modules() if isinstance(each, (nn.Linear, nn.Conv2d))]
+    ours = [
+        (layer, *around)
+        for layer, *around in zip(stack, [None, *stack[:-1]], [*stack[1:], None], strict=True)
+        if layer.weights
+    ]
+    for module, (layer, before, after) in zip(theirs, ours, strict=True):
+        kernel, bias = map(np.array, layer.weights)  # [in, out], or [h, w, in, out]
+        if type(before).__name__ == "Flatten":
+            kernel = kernel[_channels_first(before.input.shape[1:])]
+        order = slice(None)
+        if type(after).__name__ == "Reshape":
+            order = _channels_first(after.target_shape)
+        elif type(after).__name__ == "DepthToSpace":
+            order = np.arange(len(bias)).reshape(4, -1).T.ravel()  # PixelShuffle's
+        kernel = np.moveaxis(kernel[..., order], (-1, -2), (0, 1))
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel)))
+            module.bias.copy_(torch.from_numpy(bias[order]))
 
 
-def _translated(stack):
-    """Yields the PyTorch layers with the weights of a stack's Keras layers."""
-    for layer, after in zip(stack, [*stack[1:], None], strict=True):
-        if type(layer).__name__ == "Dense":
-            yield _dense(layer)
-        elif type(layer).__name__ == "Conv2D":
-            shuffled = type(after).__name__ == "DepthToSpace"
-            yield nn.Sequential(_conv(layer, 4), nn.PixelShuffle(2)) if shuffled else _conv(layer)
-
-
-def _dense(layer):
-    kernel, bias = map(np.array, layer.weights)
-    return _filled(nn.Linear(*kernel.shape), kernel.T, bias)
-
-
-def _conv(layer, pixels=1):
-    """Returns a convolution; the channels of `pixels` sub-pixels in PixelShuffle's order."""
-    kernel, bias = map(np.array, layer.weights)  # [h, w, in, out]
-    size, _, inputs, outputs = kernel.shape
-    order = np.arange(outputs).reshape(pixels, -1).T.ravel()
-    made = nn.Conv2d(inputs, outputs, size, layer.strides[0], 1)
-    return _filled(made, kernel.transpose(3, 2, 0, 1)[order], bias[order])
-
-
-def _filled(layer, kernel, bias):
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel)))
-        layer.bias.copy_(torch.from_numpy(bias))
-    return layer
+def _channels_first(shape):
+    """Returns the places of flattened maps [H, W, C] in the order of [C, H, W]."""
+    return np.arange(np.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
 
 
 def tensor(images):

@@ -8,24 +8,20 @@ What is done stays in the output directory: the same command again goes on. A ro
 comes from; rows of models that are not asked for stay in the result as they are.
 """
 
-import shutil
-
-from absl import flags
-
-from benchmarks import candidates, harness, runner
-from benchmarks.markdown import given_label
+from benchmarks import candidates, harness, markdown, runner, sections
 from vae_zoo import errors, recipes, registry, runs
 
-FLAGS = flags.FlagValues()
-flags.DEFINE_list("models", None, "which models; all", flag_values=FLAGS)
-flags.DEFINE_float("minutes", 5.0, "of training", flag_values=FLAGS)
-flags.DEFINE_integer("num_images", 1000, "test images, the first ones", flag_values=FLAGS)
-flags.DEFINE_integer("num_samples", 500, "importance samples of an image", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
-flags.DEFINE_string("output_dir", "runs/zoo", "where the runs go", flag_values=FLAGS)
-flags.DEFINE_bool("smoke", False, "seconds, on digits; nothing is kept", flag_values=FLAGS)
+FLAGS = harness.define(
+    models=list,
+    minutes=(5.0, "minutes of training of each model"),
+    num_images=1000,
+    num_samples=500,
+    data_dir=str,
+    output_dir="runs/zoo",
+    smoke=False,
+)
 
-GRIDS = harness.RESULTS / "zoo"  # of samples, a picture a row
+GRIDS = harness.RESULTS / "zoo"  # of samples, a picture for each row
 _BATCH, _SMALL_BATCH = 128, 32
 _FEW_STEPS = 2000  # fewer of the large batch in the time: the small one
 _WARMUP = 0.2  # of the training
@@ -40,42 +36,26 @@ _OF_TRAINING = ("minutes", "cpu_minutes", "epochs", "images_per_second", "parame
 
 def run():
     """Trains every model for some minutes on binarised MNIST and records figures and samples."""
-    names = FLAGS.models or registry.model_names()
-    for name in names:
-        registry.spec(name)  # an unknown one is refused before anything is trained
+    names = harness.models(FLAGS.models)
     if FLAGS.minutes <= 0:
         raise errors.UserError(f"--minutes={FLAGS.minutes}: expected a number above 0.")
     rows = []
     with runner.directory(FLAGS) as place:
         for name, dataset, binarization in _plan(names):
             rows.append(row(name, dataset, binarization, place / f"{name}-{dataset}"))
-            print(_line(rows[-1]), flush=True)
-            harness.write("zoo", rows if FLAGS.smoke else _with_others(rows), smoke=FLAGS.smoke)
+            print(markdown.line(sections.ZOO, rows[-1]), flush=True)
+            harness.write_rows("zoo", rows, ("model", "dataset"), FLAGS.smoke)
 
 
 def row(name, dataset, binarization, directory):
     """Returns the figures of one model on a data set, from its run, which is made or finished."""
-    done = directory / "row.json"
     asked = {key: FLAGS[key].value for key in ("minutes", "num_images", "num_samples")}
-    figures = runner.recorded(done, asked)
-    if figures is None:
-        figures = _measure(name, dataset, binarization, directory)
-        figures["origin"] = harness.origin()
-        runner.record(done, asked, figures)
-    if not FLAGS.smoke:
-        GRIDS.mkdir(parents=True, exist_ok=True)
-        shutil.copy(directory / "samples.png", GRIDS / f"{name}-{dataset}.png")
+    pictures = {} if FLAGS.smoke else {"samples.png": GRIDS / f"{name}-{dataset}.png"}
+    figures = runner.row(
+        directory, asked, lambda: _measure(name, dataset, binarization, directory), pictures
+    )
     config = runner.read(directory / runs.CONFIG)
     return {**figures, "batch_size": config["dataset"]["batch_size"]}
-
-
-def _with_others(rows):
-    """Returns the rows, and the recorded ones of other models, in the registry's order."""
-    recorded = harness.RESULTS / "zoo.json"
-    others = harness.read(recorded)["figures"] if recorded.exists() else []
-    found = {(row["model"], row["dataset"]): row for row in [*others, *rows]}
-    order = registry.model_names()
-    return sorted(found.values(), key=lambda row: order.index(row["model"]))
 
 
 def _plan(names):
@@ -87,12 +67,10 @@ def _plan(names):
 
 
 def _measure(name, dataset, binarization, directory):
-    given = [f"--model={name}", f"--dataset={dataset}", f"--output_dir={directory}"]
+    given = ["--report_images=100", "--report_samples=10"]
     given += [f"--binarization={binarization}"] if binarization else []
-    given += ["--report_images=100", "--report_samples=10"]
     given += _schedule(name, dataset, binarization, directory)
-    runner.command("vae_zoo.train", *given, data_dir=FLAGS.data_dir)
-    report = runner.read(directory / runs.REPORT)
+    report = runner.train(name, dataset, directory, *given, data_dir=FLAGS.data_dir)
     evaluation = runner.evaluate(directory, FLAGS.num_images, FLAGS.num_samples, FLAGS.data_dir)
     return {
         "model": name,
@@ -131,14 +109,3 @@ def _fitting(name, dataset, binarization):
         if FLAGS.smoke or epochs * steps >= _FEW_STEPS:
             break
     return epochs, batch, steps
-
-
-def _line(figures):
-    bits = f", {figures['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in figures else ""
-    kind = " (a bound)" if figures["is_bound"] else ""
-    return (
-        f"{figures['model']} on {figures['dataset']}: {figures['minutes']:.1f} minutes, NLL "
-        f"{figures['nll']:.2f} +- {figures['nll_stderr']:.2f}{given_label(figures['model'])}"
-        f"{kind}{bits}, "
-        f"{figures['images_per_second']:,.0f} images/s"
-    )

@@ -7,19 +7,23 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 _STRINGS = {
-    "output_dir": (None, "where to write; a new version if an export is there"),
-    "name": (None, "of the served model (default: the model's)"),
-    "data_dir": (None, "prepared TFDS data, for --quality"),
+    "output_dir": (None, "the folder to write; an export that is there gets a new version"),
+    "name": (None, "name that the server gives the model (default: that of the model)"),
 }
 _LISTS = {
-    "formats": ("saved_model,tflite", "what to write: saved_model, tflite, stablehlo"),
+    "formats": (
+        "saved_model,tflite",
+        "what to write, separated by commas: saved_model, tflite, stablehlo",
+    ),
     "quantize": (
         "float16,int8",
-        "TFLite files in addition to float32: float16, int8, full_int8; or none",
+        "TFLite files to write next to the float32 one, separated by commas: float16, int8, "
+        "full_int8; or none",
     ),
     "tflite_signatures": (
         "decode,sample,encode,reconstruct",
-        "what the TFLite files hold; decode,sample leaves the encoder's weights out",
+        "functions in the TFLite files, separated by commas; with decode,sample alone the files "
+        "have no encoder, and are smaller",
     ),
 }
 for _name, (_default, _help) in _STRINGS.items():
@@ -28,13 +32,23 @@ for _name, (_default, _help) in _LISTS.items():
     flags.DEFINE_list(_name, _default, _help, flag_values=FLAGS)
 cli.define_run(FLAGS)
 cli.define_prior(FLAGS)
-flags.DEFINE_integer("max_batch_size", 64, "largest batch of the server", flag_values=FLAGS)
-flags.DEFINE_bool("dynamic_batch", False, "a float TFLite file of any batch too", flag_values=FLAGS)
-flags.DEFINE_bool("quality", False, "test NLL of the quantised decoders", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "max_batch_size", 64, "images in the server's largest batch", flag_values=FLAGS
+)
+flags.DEFINE_bool(
+    "dynamic_batch",
+    False,
+    "write one more float32 TFLite file, which takes batches of any size",
+    flag_values=FLAGS,
+)
+flags.DEFINE_bool(
+    "quality", False, "measure the test NLL of the quantised decoders, in nats", flag_values=FLAGS
+)
+cli.define_data_dir(FLAGS)
 
 
 def export_run():
-    """Exports a trained run for TF Serving and for phones, into one directory."""
+    """Exports a trained run for TF Serving and for phones, into one folder."""
     directory, place = cli.run_directory(FLAGS)
     if not FLAGS.output_dir:
         raise errors.UserError(f"--output_dir is missing: expected {FLAGS['output_dir'].help}.")

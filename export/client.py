@@ -19,15 +19,20 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 _STRINGS = {
-    "server": (None, "host:port, of the REST or of the gRPC interface"),
-    "model": (None, "its name at the server"),
-    "signature": ("sample", "what to call"),
-    "inputs": ('{"seed": [[0, 0]]}', "JSON: each input's rows"),
-    "output": (None, "an .npz file for the arrays that come back"),
+    "server": (
+        None,
+        "host:port of the server's REST interface, or of its gRPC interface; see --protocol",
+    ),
+    "model": (None, "name of the model at the server"),
+    "signature": ("sample", "function of the model to call"),
+    "inputs": ('{"seed": [[0, 0]]}', "JSON: for each input, a list with one row for each image"),
+    "output": (None, "the .npz file to write the answer's arrays to (default: they are printed)"),
 }
 for _name, (_default, _help) in _STRINGS.items():
     flags.DEFINE_string(_name, _default, _help, flag_values=FLAGS)
-flags.DEFINE_enum("protocol", "rest", ["rest", "grpc"], "of --server", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "protocol", "rest", ["rest", "grpc"], "which interface --server is", flag_values=FLAGS
+)
 
 _SECONDS = 60.0
 
@@ -244,7 +249,7 @@ def _refused(address, message):
 
 
 def call():
-    """Calls a signature of a served model, and prints or keeps what comes back."""
+    """Calls a function of a served model (a signature), and prints or writes what comes back."""
     for name in ("server", "model"):
         if not FLAGS[name].value:
             raise errors.UserError(f"--{name} is missing: expected {FLAGS[name].help}.")

@@ -13,11 +13,21 @@ from absl import flags
 from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("export_dir", None, "the --output_dir of an export", flag_values=FLAGS)
 flags.DEFINE_string(
-    "server", None, "host:port of a server's REST interface that serves it", flag_values=FLAGS
+    "export_dir",
+    None,
+    "folder of an export: the --output_dir of python -m export",
+    flag_values=FLAGS,
 )
-flags.DEFINE_integer("grpc_port", None, "of the same server (default: 8500)", flag_values=FLAGS)
+flags.DEFINE_string(
+    "server",
+    None,
+    "host:port of the REST interface of a server that serves this export, to be checked too",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "grpc_port", None, "port of the same server's gRPC interface (default: 8500)", flag_values=FLAGS
+)
 
 OK, FAILED, NOT_RUN = "ok", "FAILED", "not run"
 
@@ -89,7 +99,7 @@ def _result(name, check):
 
 
 def verify():
-    """Checks an export: SavedModel, configurations, files, and a server where there is one.
+    """Checks an export: SavedModel, configurations, files, and a server where --server names one.
 
     Exits with 0 if every check holds, 1 if one failed, 2 if there is no export to check.
     """

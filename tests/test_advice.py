@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vae_zoo.runs import advice, report
+from vae_zoo.runs import advice, summary
 
 
 def rows(validation, training=None, **columns):
@@ -101,7 +101,7 @@ def test_a_single_image_has_no_standard_error():
     figures = {"elbo": -2.0, "rate": 1.0, "distortion": 1.0, "nll": 1.5, "num_samples": 5}
     figures |= {"num_images": 1, "split": "test", "dataset": "own", "binarization": "none"}
     for missing in (math.nan, None):
-        line = report.likelihood_line({**figures, "is_bound": False, "nll_stderr": missing})
+        line = summary.likelihood_line({**figures, "is_bound": False, "nll_stderr": missing})
         assert "NLL 1.50 (5 importance samples)" in line and "nan" not in line
-    line = report.likelihood_line({**figures, "is_bound": False, "nll_stderr": 0.25})
+    line = summary.likelihood_line({**figures, "is_bound": False, "nll_stderr": 0.25})
     assert "NLL 1.50 +- 0.25" in line

@@ -19,6 +19,7 @@ from benchmarks import (
     peers,
     report,
     runtimes,
+    sections,
     throughput,
 )
 
@@ -137,7 +138,7 @@ def test_readme_lists_the_registry():
 def test_results_are_what_the_files_say(tmp_path, monkeypatch):
     """RESULTS.md is the report of the files that lie next to it."""
     written = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(sections, "ROOT", tmp_path)
     (tmp_path / "benchmarks/results").mkdir(parents=True)
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text(encoding="utf-8"))
     report.run()
@@ -155,7 +156,7 @@ def test_latency_has_a_table_for_each_signature_and_says_what_was_not_measured()
     def text(*rows):
         parts = {"command": "c", "commit": "a", "versions": {"tensorflow": "2"}}
         result = {"benchmark": "latency", "machine": harness.machine(), "figures": rows, **parts}
-        return "\n".join(report.latency([result]))
+        return "\n".join(sections.latency([result]))
 
     assert text(row()) == text(row(what="decode"))
     both = text(row(what="decode"), row(what="sample"))
@@ -211,10 +212,10 @@ def test_figures_of_two_machines_are_told_apart():
 
 def test_minutes_to_a_target_lie_on_the_curve():
     curve = [(2.0, 100.0), (4.0, 92.0), (8.0, 88.0)]
-    assert report.minutes_to(curve, 90) == "6.0"
-    assert report.minutes_to(curve, 88) == "8.0"
-    assert report.minutes_to(curve, 101) == "at most 2.0"
-    assert report.minutes_to(curve, 86) == "not reached"
+    assert sections.minutes_to(curve, 90) == "6.0"
+    assert sections.minutes_to(curve, 88) == "8.0"
+    assert sections.minutes_to(curve, 101) == "at most 2.0"
+    assert sections.minutes_to(curve, 86) == "not reached"
 
 
 def test_flops_of_a_training_step_include_a_second_network(tiny):

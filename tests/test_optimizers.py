@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from vae_zoo import errors, runs, training
-from vae_zoo.runs import report
+from vae_zoo.runs import report, summary
 from vae_zoo.training import optimizers
 
 
@@ -160,4 +160,4 @@ def test_more_than_a_hundredth_of_steps_skipped_is_said(skipped, said, tiny, dig
     stored = json.loads((tmp_path / "report.json").read_text())
     assert stored["skipped"] == skipped
     assert any("more than 1%" in note for note in stored["notes"]) == said
-    assert ("WARNING" in report.summary(tmp_path, written)) == said
+    assert ("WARNING" in summary.summary(tmp_path, written)) == said

@@ -73,7 +73,7 @@ def test_a_folder_holds_equal_arrays_once_and_constants_as_a_number(folder):
     assert len(set(named)) < len(named)  # the decoder's weights are those of the training
     assert sum(tensor.get("fill") == 0 for tensor in inputs) > 10  # moments, biases
     copied = {path.name for path in folder.glob("*.py")}
-    assert {"programs.py", "peers.py", "measure.py", "stablehlo_reader.py"} == copied
+    assert {"programs.py", "peers.py", "networks.py", "measure.py", "stablehlo_reader.py"} == copied
     assert (folder / "run_all.sh").exists()
 
 

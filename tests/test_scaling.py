@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import scaling, scaling_model, scaling_report
+from benchmarks import harness, scaling, scaling_model, scaling_report
 
 WORK = scaling_model.Work(fixed=0.01, image=0.001, global_image=1e-6, gradient_bytes=4_000_000)
 LINK = scaling_model.Link(byte=8e-9, latency=2e-5)  # 1 Gbit/s
@@ -57,8 +57,9 @@ def test_the_figures_of_scaling_check_the_model_and_predict():
     assert figures["link"]["byte"] == pytest.approx(LINK.byte)
     assert [row["batch_size"] for row in figures["check"]] == [64, 256] * 2  # 32: fitted
     assert all(abs(row["relative_error"]) < 1e-6 for row in figures["check"])
-    assert len(figures["predictions"]) == 2 * 3 * 3  # transports, workers, batches
-    tables = [part.splitlines() for part in scaling_report.parts(figures) if part[0] == "|"]
+    assert len(figures["predictions"]) == 2 * 3  # transports, workers; the largest batch
+    result = {"benchmark": "scaling", "figures": figures, **harness.origin()}
+    tables = [part.splitlines() for part in scaling_report.scaling([result]) if part[0] == "|"]
     assert [len(table) for table in tables] == [2 + 18, 2 + 4, 2 + 6]
     assert all(row.count(" | ") == table[0].count(" | ") for table in tables for row in table)
 

@@ -17,6 +17,7 @@ import os
 import pathlib
 import signal
 import sys
+import textwrap
 import threading
 
 from absl import flags, logging
@@ -86,18 +87,16 @@ def _terminated():
 
 def define_run(flag_values):
     """Defines --run and --preset, the two ways to name a trained model; see run_directory."""
-    flags.DEFINE_string("run", None, "the --output_dir of a training", flag_values=flag_values)
-    flags.DEFINE_string(
-        "preset",
-        None,
-        "a trained model that ships (--list_presets), or a folder, zip or https address of one",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_string(
-        "sha256", None, "of --preset's zip: anything else is refused", flag_values=flag_values
-    )
+    texts = {
+        "run": "folder of a trained run: the --output_dir of the training command",
+        "preset": "a trained model instead of --run: a name of --list_presets, or the folder, zip "
+        "file or https address of a published one",
+        "sha256": "SHA-256 checksum that the zip file of --preset must have",
+    }
+    for name, text in texts.items():
+        flags.DEFINE_string(name, None, text, flag_values=flag_values)
     flags.DEFINE_bool(
-        "list_presets", False, "list the presets that ship and stop", flag_values=flag_values
+        "list_presets", False, "list the presets by name, and stop", flag_values=flag_values
     )
 
 
@@ -106,7 +105,19 @@ def define_prior(flag_values):
     flags.DEFINE_string(
         "prior",
         None,
-        "a fitted prior of the run, such as gmm; python -m vae_zoo.fit_prior fits one",
+        "name of a prior that python -m vae_zoo.fit_prior fitted to the run, such as gmm (default: "
+        "the model's own prior)",
+        flag_values=flag_values,
+    )
+
+
+def define_data_dir(flag_values):
+    """Defines --data_dir, where TensorFlow Datasets (TFDS) keeps what it prepared."""
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "folder of prepared TensorFlow Datasets (default: the environment variable TFDS_DATA_DIR, "
+        "or ~/tensorflow_datasets)",
         flag_values=flag_values,
     )
 
@@ -143,16 +154,37 @@ def run_directory(flag_values):
 
 def usage(command, flag_values):
     """Returns the text of `--help`: what the command does, and each flag with its default."""
-    lines = [" ".join(command.__doc__.split()), "", "flags:"]
+    about = command.__doc__.partition("Args:")[0]  # what follows is for callers in Python
+    lines = [_filled(about), "", "flags:"]
     for name in sorted(flag_values):
         flag = flag_values[name]
         if flag.name != name or flag.help == "absl internal":
             continue
-        default = "" if flag.default in (None, [], False) else f" (default: {flag.default})"
         choices = getattr(flag.parser, "enum_values", None)
         values = f"={'|'.join(choices)}" if choices else "" if flag.boolean else "=..."
-        lines += [f"  --{name}{values}", f"      {flag.help}{default}"]
+        text = flag.help.partition(";\n    repeat this option")[0]  # absl adds this, and the values
+        text = text.removeprefix(f"<{'|'.join(choices)}>: ") if choices else text
+        lines += [f"  --{name}{values}", _filled(text + _default(flag), " " * 6)]
     return "\n".join(lines)
+
+
+def _default(flag):
+    """Returns what `--help` says of a flag's default, nothing where there is none."""
+    default = flag.default
+    if default is None or default is False or default == [] or "(default:" in flag.help:
+        return ""
+    return f" (default: {','.join(default) if isinstance(default, list) else default})"
+
+
+def _filled(text, indent=""):
+    return textwrap.fill(
+        " ".join(text.split()),
+        100,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def no_space(path):
@@ -228,7 +260,8 @@ def _define_import(flag_values):
         flags.DEFINE_multi_string(
             "import",
             [],
-            "a module of one's own that calls vae_zoo.register (repeatable)",
+            "a Python module of your own to import first, which calls vae_zoo.register; may be "
+            "given several times",
             flag_values=flag_values,
         )
 

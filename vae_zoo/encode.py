@@ -9,10 +9,10 @@ per_image.define_flags(FLAGS)
 
 
 def encode():
-    """Writes mean and deviation of each image's posterior: a .npz file of arrays, or a .csv file.
+    """Writes the mean and the standard deviation of each image's posterior, as .npz or .csv.
 
-    The codes, of a vq_vae; the top layer's posterior, of a hierarchy. Images are read a few at a
-    time; interrupted, the same command goes on.
+    A vq_vae gives the codes, and a hierarchy the posterior of its top layer. Images are read a few
+    at a time. After an interruption the same command goes on.
     """
     directory, output = per_image.check_flags(FLAGS, (".npz", ".csv"))
 

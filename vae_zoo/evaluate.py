@@ -7,18 +7,29 @@ from vae_zoo import cli, errors, per_image
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
 cli.define_prior(FLAGS)
-flags.DEFINE_integer("num_samples", 1000, "importance samples an image", flag_values=FLAGS)
-flags.DEFINE_string("num_images", "all", "test images, the first ones", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "split", "test", ["test", "validation", "train"], "what to evaluate", flag_values=FLAGS
+flags.DEFINE_integer("num_samples", 1000, "importance samples of each image", flag_values=FLAGS)
+flags.DEFINE_string(
+    "num_images",
+    "all",
+    "how many images to evaluate, the first ones; or all",
+    flag_values=FLAGS,
 )
-flags.DEFINE_string("dataset", None, "another data set than the run's", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of the samples", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "split", "test", ["test", "validation", "train"], "which images to evaluate", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "dataset",
+    None,
+    "data set to evaluate (default: that of the run)",
+    flag_values=FLAGS,
+)
+cli.define_data_dir(FLAGS)
+flags.DEFINE_integer("seed", 0, "seed of the importance samples", flag_values=FLAGS)
 flags.DEFINE_string(
     "output",
     None,
-    "the file (default: RUN/evaluation.json, with --prior=gmm RUN/evaluation-gmm.json)",
+    "the JSON file to write (default: evaluation.json in the run; with --prior=gmm, "
+    "evaluation-gmm.json)",
     flag_values=FLAGS,
 )
 
@@ -26,7 +37,7 @@ flags.DEFINE_string(
 def evaluate():
     """Measures a run's ELBO, rate, distortion and importance-weighted NLL, in nats.
 
-    Says first how long it will take; interrupted, the same command goes on.
+    It first says how long it will take. After an interruption the same command goes on.
     """
     directory, place = cli.run_directory(FLAGS)
     count = _count(FLAGS.num_images)
@@ -41,7 +52,7 @@ def evaluate():
     config = runs.read_config(directory)  # before TensorFlow: damage is told at once
 
     from vae_zoo.metrics import likelihood
-    from vae_zoo.runs import report
+    from vae_zoo.runs import report, summary
 
     model = runs.load_run(directory, FLAGS.prior, place)
     if FLAGS.prior:
@@ -78,7 +89,7 @@ def evaluate():
         **report.likelihood_figures(evaluation, {**config, "binarization": splits.binarization}),
         "versions": runs.versions(),
     }
-    print("\n".join(report.likelihood_lines(figures)), flush=True)
+    print("\n".join(summary.likelihood_lines(figures)), flush=True)
     runs.write_json(output, figures)
     print(f"written to {output}")
 

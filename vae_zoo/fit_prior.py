@@ -15,16 +15,20 @@ flags.DEFINE_enum(
     "prior",
     None,
     PRIORS,
-    "gmm: a mixture of normals of full covariance; maf, realnvp: flows; vamp: the posteriors at "
-    "learned pseudo-inputs; diffusion, two_stage: for draws alone, they give no bound",
+    "the prior to fit. gmm: a mixture of normals with full covariances; maf, realnvp: flows; vamp: "
+    "the mean of the posteriors at learned pseudo-inputs; diffusion, two_stage: they draw, but "
+    "have no density, and so no NLL",
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(
-    "components", None, "of gmm (default: 10) and vamp (default: 100)", flag_values=FLAGS
+    "components",
+    None,
+    "components of gmm (default: 10) or of vamp (default: 100)",
+    flag_values=FLAGS,
 )
-flags.DEFINE_integer("steps", 2000, "of the optimizer; gmm takes none", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of the fit and of the comparison", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_integer("steps", 2000, "optimizer steps; gmm needs none", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "seed of the fit and of the comparison", flag_values=FLAGS)
+cli.define_data_dir(FLAGS)
 
 _MOST_VALUES = 2**28  # pixels x channels of the images that a prior is fitted to
 _HELD_OUT = 10_000  # test images, at most
@@ -33,8 +37,8 @@ _HELD_OUT = 10_000  # test images, at most
 def fit_prior():
     """Fits a prior to the latents of a run's training images, and keeps it in the run.
 
-    The encoder and the decoder stay as they are. It says how both priors do on test images;
-    sample, evaluate, report and export take the new one with --prior.
+    The encoder and the decoder do not change. At the end it prints the figures of the old and the
+    new prior on test images. The flag --prior of sample, evaluate, report and export takes it.
     """
     directory, place = cli.run_directory(FLAGS)
     _check_flags()

@@ -11,21 +11,27 @@ from vae_zoo import cli, errors
 def define_flags(flag_values):
     """Defines the flags that say which run, which images, and where the result goes."""
     texts = {
-        "dataset": "a data set by name, in the place of --images",
-        "output": "the file that is written",
-        "data_dir": "prepared TFDS data",
+        "dataset": "data set instead of --images, by name",
+        "output": "the file to write",
     }
     cli.define_run(flag_values)
+    cli.define_data_dir(flag_values)
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=flag_values)
     splits = ["test", "validation", "train"]
-    flags.DEFINE_enum("split", "test", splits, "of --dataset", flag_values=flag_values)
-    flags.DEFINE_integer("seed", 0, "of the noise", flag_values=flag_values)
+    flags.DEFINE_enum("split", "test", splits, "which images of --dataset", flag_values=flag_values)
+    flags.DEFINE_integer("seed", 0, "seed of the noise", flag_values=flag_values)
     flags.DEFINE_integer(
-        "label", None, "the class of all images, for a conditional model", flag_values=flag_values
+        "label",
+        None,
+        "class of all images, a number; for a conditional model",
+        flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "batch_size", None, "images at once; it changes no figure", flag_values=flag_values
+        "batch_size",
+        None,
+        "images computed at once; it changes speed and memory, but no figure",
+        flag_values=flag_values,
     )
     define_image_flags(flag_values)
 
@@ -35,13 +41,13 @@ def define_image_flags(flag_values):
     flags.DEFINE_string(
         "images",
         None,
-        "a folder of images (or of class folders), a zip or tar of one, a .npz or .npy file, or "
-        "one image file",
+        "the images: a folder of image files, or of one folder for each class; a zip or tar file "
+        "of one; an .npz or .npy file; or one image file",
         flag_values=flag_values,
     )
     texts = {
-        "resize": "fit images as in training: cut, resized, grey or colour",
-        "skip_broken": "leave out image files that cannot be read",
+        "resize": "change the images as the training did: cut, resized, grey or colour",
+        "skip_broken": "leave out image files that cannot be read, and say how many",
     }
     for name, text in texts.items():
         flags.DEFINE_bool(name, False, text, flag_values=flag_values)

@@ -8,21 +8,26 @@ from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 _STRINGS = {
-    "run": (None, "the --output_dir of a training"),
-    "output": (None, "the folder to write: new, or a preset that is to be renewed"),
-    "name": (None, "of the preset (default: <model>/<data set>)"),
-    "data_licence": (None, "of the data, in words (default: what is known of the data set)"),
-    "data_dir": (None, "prepared TFDS data"),
+    "run": (None, "folder of a trained run: the --output_dir of the training command"),
+    "output": (None, "the folder to write: a new one, or a preset to write again"),
+    "name": (None, "name of the preset (default: <model>/<data set>)"),
+    "data_licence": (
+        None,
+        "licence of the data, in words (default: that of the data set, where it is known)",
+    ),
 }
 for _name, (_default, _help) in _STRINGS.items():
     flags.DEFINE_string(_name, _default, _help, flag_values=FLAGS)
-flags.DEFINE_integer("num_images", 1000, "test images of the figures, at most", flag_values=FLAGS)
-flags.DEFINE_integer("num_samples", 500, "importance samples for each", flag_values=FLAGS)
+cli.define_data_dir(FLAGS)
+flags.DEFINE_integer(
+    "num_images", 1000, "how many test images to measure, at most", flag_values=FLAGS
+)
+flags.DEFINE_integer("num_samples", 500, "importance samples of each image", flag_values=FLAGS)
 
 
 def publish():
-    """Makes a small folder of a run that can be shared: weights in float16, figures measured on
-    those, pictures, a model card, checksums.
+    """Makes a preset of a run, a small folder to share: weights in float16, figures that are
+    measured with these weights, pictures, a model card, checksums.
     """
     for name in ("run", "output"):
         if not FLAGS[name].value:
@@ -31,7 +36,7 @@ def publish():
         errors.at_least(f"--{name}", FLAGS[name].value, 1)
 
     from vae_zoo import presets, progress, runs
-    from vae_zoo.runs import card, finished, halves, report
+    from vae_zoo.runs import card, finished, halves, report, summary
 
     run, output = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.output)
     config, trained = runs.read_config(run), runs.read_report(run)
@@ -61,7 +66,7 @@ def publish():
     sums = {path.name: presets.sha256_of(path) for path in parts}
     runs.write_json(output / presets.MARK, {"name": name, "sha256": sums})
     size = sum(path.stat().st_size for path in parts)
-    print(f"{report.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+    print(f"{summary.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
 
 
 def _without_places(config, command):

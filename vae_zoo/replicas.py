@@ -1,4 +1,4 @@
-"""What a replica of a tf.distribute strategy knows of the others: its place, and sums over all."""
+"""What a replica of a tf.distribute strategy knows of the others: its place, sums over all."""
 
 import tensorflow as tf
 
@@ -29,6 +29,18 @@ def gather(value, axis):
     # A sum of rows and zeros, which XLA compiles; it has no kernel for all_gather.
     rows = total(tf.tensordot(tf.one_hot(index, count), value, axes=0))  # [replicas, ...]
     return tf.concat(tf.unstack(rows, count), axis)
+
+
+def add_shared(layer, name, shape, initializer):
+    """Adds a weight to a layer that no gradient moves, and that every replica computes the same."""
+    return layer.add_weight(
+        name=name,
+        shape=shape,
+        initializer=initializer,
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+    )
 
 
 def _reduced(value, operation):

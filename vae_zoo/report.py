@@ -9,25 +9,40 @@ from vae_zoo import cli, errors
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
 cli.define_prior(FLAGS)
-flags.DEFINE_list("compare", [], "more runs or presets, side by side", flag_values=FLAGS)
-flags.DEFINE_integer("num_images", 1000, "test images, at most", flag_values=FLAGS)
-flags.DEFINE_integer("num", 500, "samples of the prior", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of samples and paths", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_list(
+    "compare",
+    [],
+    "more runs or presets to show next to this one, separated by commas",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "num_images",
+    1000,
+    "how many test images to measure, at most",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer("num", 500, "how many draws from the prior to measure", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "seed of all draws", flag_values=FLAGS)
+cli.define_data_dir(FLAGS)
 flags.DEFINE_string(
     "ood",
     None,
-    "another data set, a name or a path: what the model makes of images it does not know",
+    "another data set, a name or a path: the page says how likely the model finds its images",
     flag_values=FLAGS,
 )
-flags.DEFINE_string("output", None, "the page (default: RUN/report.html)", flag_values=FLAGS)
+flags.DEFINE_string(
+    "output",
+    None,
+    "the page to write (default: report.html in the run)",
+    flag_values=FLAGS,
+)
 
 
 def report():
     """Writes one page on a trained model, and its numbers as JSON next to it: where the nats go,
     what the codes are like, continuity, completeness, and what the model cannot do.
 
-    The page opens from disk and asks no other host.
+    The page is one file, and needs no network.
     """
     for name, least in (("num_images", 2), ("num", 8)):
         errors.at_least(f"--{name}", FLAGS[name].value, least)

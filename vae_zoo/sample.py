@@ -11,32 +11,55 @@ from vae_zoo import cli, errors, memory, per_image
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
 cli.define_prior(FLAGS)
-flags.DEFINE_integer("seed", 0, "row i of the seed is [seed, i]", flag_values=FLAGS)
-flags.DEFINE_integer("num", 64, "images", flag_values=FLAGS)
-flags.DEFINE_integer("label", None, "the class, for a conditional model", flag_values=FLAGS)
-flags.DEFINE_float("temperature", 1.0, "factor of the prior's noise", flag_values=FLAGS)
-flags.DEFINE_integer("steps", None, "sampling steps, for a diffusion model", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed",
+    0,
+    "seed of the noise; image i has the key [seed, i]",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer("num", 64, "how many images", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "label",
+    None,
+    "class of all images, a number; for a conditional model",
+    flag_values=FLAGS,
+)
+flags.DEFINE_float(
+    "temperature", 1.0, "the prior's noise is multiplied by this", flag_values=FLAGS
+)
+flags.DEFINE_integer("steps", None, "sampling steps; for a diffusion model", flag_values=FLAGS)
 flags.DEFINE_enum(
     "sampler",
     None,
     ["ancestral", "ddim"],
-    "of a diffusion model: ddim takes a tenth of the steps",
+    "how a diffusion model draws: ancestral, or ddim with a tenth of the steps",
     flag_values=FLAGS,
 )
-flags.DEFINE_enum("format", "png", ["png", "npz"], "of what is written", flag_values=FLAGS)
-flags.DEFINE_string("output", None, "the file (default: in the run)", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "prepared TFDS data", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "format",
+    "png",
+    ["png", "npz"],
+    "png: one picture of all images; npz: arrays",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string(
+    "output",
+    None,
+    "the file to write (default: a name in the run)",
+    flag_values=FLAGS,
+)
+cli.define_data_dir(FLAGS)
 for _name, _help in {
-    "interpolate": "straight paths between prior draws instead",
-    "traverse": "each latent dimension from -3 to 3 instead",
-    "reconstruct": "test images, or --images, and their reconstructions instead",
+    "interpolate": "draw straight paths between pairs of draws from the prior",
+    "traverse": "draw each latent dimension from -3 to 3, the others as in one draw from the prior",
+    "reconstruct": "show test images, or those of --images, and their reconstructions",
 }.items():
     flags.DEFINE_bool(_name, False, _help, flag_values=FLAGS)
 flags.DEFINE_enum(
     "draw",
     "mean",
     ["mean", "pixels"],
-    "of the likelihood at each z: its mean, or pixels drawn from it",
+    "what to show of the likelihood p(x | z): its mean, or pixels drawn from it",
     flag_values=FLAGS,
 )
 per_image.define_image_flags(FLAGS)

@@ -7,22 +7,27 @@ from vae_zoo import cli, errors, per_image
 FLAGS = flags.FlagValues()
 per_image.define_flags(FLAGS)
 flags.DEFINE_integer("num_samples", 100, "importance samples of each image", flag_values=FLAGS)
-flags.DEFINE_integer("worst", 12, "images on the contact sheet; 0: no sheet", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "worst",
+    12,
+    "how many of the least likely images the picture shows; 0: no picture",
+    flag_values=FLAGS,
+)
 flags.DEFINE_list(
     "normal",
     None,
-    "classes that are normal, such as --normal=3 or --normal=good,new; all others are anomalies, "
-    "and the AUROC says how well the NLL tells them apart",
+    "classes that are normal, separated by commas, such as 3 or good,new; all other classes are "
+    "anomalies, and the AUROC says how well the NLL tells them apart",
     flag_values=FLAGS,
 )
 _MOST_PICTURED = 100
 
 
 def score():
-    """Writes the NLL, ELBO, rate and distortion of each image, the least likely image first.
+    """Writes NLL, ELBO, rate and distortion of each image in nats, the least likely image first.
 
-    In nats; with a contact sheet of the worst images next to the table. Images are read a few at a
-    time; interrupted, the same command goes on.
+    A picture of the least likely images is written next to the table. Images are read a few at a
+    time. After an interruption the same command goes on.
     """
     directory, output = per_image.check_flags(FLAGS, (".csv",))
     _check_flags()

@@ -13,7 +13,9 @@ FLAGS = flags.FlagValues()
 FLAGS.append_flag_values(train_flags.FLAGS)
 for _name in ("seed", "resume", "list_models", "list_datasets"):  # of one training
     delattr(FLAGS, _name)
-flags.DEFINE_integer("seeds", 1, "trainings of each setting: seeds 0, 1, ...", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seeds", 1, "how often each setting is trained: with the seeds 0, 1, ...", flag_values=FLAGS
+)
 _MOST = 1000  # trainings
 _OWN = ("set", "output_dir", "model", "dataset")  # what the sweep says to each training itself
 
@@ -21,10 +23,10 @@ _OWN = ("set", "output_dir", "model", "dataset")  # what the sweep says to each 
 def sweep():
     """Trains a model under each combination of settings, and compares the runs on one page.
 
-    --set beta=1,2,4 takes each value in turn; all combinations of several --set are trained, each
-    for --seeds seeds. All other flags are those of the training command. Runs that are done are
-    left as they are, and an interrupted one goes on. At the end, sweep.html, sweep.json and
-    rate_distortion.png lie next to the runs.
+    --set=beta=1,2,4 trains once with each of the three values; several --set train every
+    combination of their values. --seeds trains each of these several times. The other flags are
+    those of the training command. Finished runs are kept, and an interrupted one goes on. At the
+    end, sweep.html, sweep.json and rate_distortion.png are written to --output_dir.
     """
     check_flags()
     settings = combinations(FLAGS["set"].value)

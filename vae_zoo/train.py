@@ -188,7 +188,7 @@ def list_datasets():
 def _finish(directory, model, splits, config, outcome):
     """Writes what a finished run leaves: model.keras, report.json, pictures; prints the summary."""
     from vae_zoo import progress, runs
-    from vae_zoo.runs import report
+    from vae_zoo.runs import report, summary
 
     fresh = runs.save_model(model, directory / runs.MODEL)
     num_images, num_samples = _report_size(report, fresh, splits, outcome)
@@ -204,7 +204,7 @@ def _finish(directory, model, splits, config, outcome):
     bar.close()
     report.draw(directory, fresh, splits, FLAGS.seed)
     written = report.write_report(directory, fresh, splits, config, outcome, figures)
-    print(report.summary(directory, written))
+    print(summary.summary(directory, written))
 
 
 def _report_size(report, model, splits, outcome):

@@ -2,69 +2,103 @@
 
 from absl import flags
 
-from vae_zoo import errors
+from vae_zoo import cli, errors
 
 FLAGS = flags.FlagValues()
 _MOST = 10**9  # of any number; far more than makes sense, and less than what overflows
 _LENGTHS = ("epochs", "steps", "minutes")
 _STRINGS = {
-    "model": "name of a registered model; --list_models shows them",
-    "output_dir": "where the run goes (default: runs/<model>-<dataset>)",
-    "data_dir": "prepared TFDS data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
-    "manual_dir": "files that were downloaded by hand, for TFDS to prepare",
-    "image_size": "resize images to this many pixels a side, or to HxW, such as 218x178",
-    "init_from": "start from the weights of a run or preset, where they fit",
-    "binarization": "static, dynamic, threshold or none (default: the data set's own)",
+    "model": "the model to train: a name of --list_models",
+    "output_dir": "folder of the run (default: runs/<model>-<dataset>)",
+    "manual_dir": "folder of files that you downloaded by hand, from which TensorFlow Datasets "
+    "prepares the data set",
+    "image_size": "resize the images: one number for the pixels of each side, or height x width, "
+    "such as 218x178",
+    "init_from": "a run or preset to start from: its weights are taken where name and shape are "
+    "the same",
+    "binarization": "how grey values become 0 or 1: static (drawn once), dynamic (drawn anew at "
+    "each step), threshold (at 0.5) or none (default: that of the data set)",
 }
 # None: what the recipe of the model on the data set says.
+_OF_RECIPE = " (default: that of the model's recipe)"
 _NUMBERS = {
-    "epochs": (int, None, "how long: passes over the training split"),
-    "steps": (int, None, "how long: optimizer steps, instead of --epochs"),
+    "epochs": (
+        int,
+        None,
+        "length of the training, in passes over the training images" + _OF_RECIPE,
+    ),
+    "steps": (int, None, "length of the training, in optimizer steps, instead of --epochs"),
     "minutes": (
         float,
         None,
-        "how long: as many steps as fit, measured once; the schedule fits them too",
+        "length of the training, in minutes, instead of --epochs: the speed is measured once, and "
+        "the training has as many steps as fit",
     ),
-    "batch_size": (int, None, "images a step, all workers together"),
-    "learning_rate": (float, None, "Adam's, at its highest"),
-    "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
-    "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
-    "skip_norm": (float, None, "skip steps whose gradient norm is beyond this"),
+    "batch_size": (int, None, "images in a step, all workers together" + _OF_RECIPE),
+    "learning_rate": (float, None, "highest learning rate of Adam" + _OF_RECIPE),
+    "patience": (
+        int,
+        None,
+        "stop after this many epochs without a better validation loss; 0: never" + _OF_RECIPE,
+    ),
+    "ema": (
+        float,
+        None,
+        "momentum of the moving average of the weights, which is evaluated; 0: no average"
+        + _OF_RECIPE,
+    ),
+    "skip_norm": (float, None, "skip a step whose gradient norm is above this" + _OF_RECIPE),
     "max_minutes": (
         float,
         None,
-        "stop after so many minutes of training, within an epoch too: the model is that of the "
-        "best whole epoch, or has the last weights if there is none; the same command with more "
-        "minutes goes on",
+        "stop after this many minutes of training, even in the middle of an epoch; the model has "
+        "the weights of the best whole epoch, or the last ones where there is none. The same "
+        "command with more minutes goes on",
     ),
-    "seed": (int, 0, "of weights, data order and noise"),
-    "crop": (int, None, "cut this many pixels a side out of the centre first"),
-    "channels": (int, None, "1: take all images as grey; 3: as colour (default: as they are)"),
-    "memory_budget_mb": (int, 2048, "images beyond this are read from a file on disk"),
-    "report_images": (int, 1000, "test images of the report, at most"),
-    "report_samples": (int, 200, "importance samples for each of them"),
+    "seed": (int, 0, "seed of the first weights, the order of the images and all noise"),
+    "crop": (
+        int,
+        None,
+        "cut a square of this many pixels a side from the centre of each image, before it is "
+        "resized",
+    ),
+    "channels": (int, None, "1: make all images grey; 3: make them colour (default: as they are)"),
+    "memory_budget_mb": (
+        int,
+        2048,
+        "memory for the images, in MB; larger data are read from a file on disk",
+    ),
+    "report_images": (int, 1000, "how many test images the report measures, at most"),
+    "report_samples": (int, 200, "importance samples of each of these images"),
 }
 _CHOICES = {
-    "schedule": (None, ["constant", "cosine"], "of the learning rate"),
+    "schedule": (None, ["constant", "cosine"], "course of the learning rate" + _OF_RECIPE),
     "precision": (
         "float32",
         ["float32", "mixed_bfloat16", "mixed_float16"],
-        "dtype policy of the layers",
+        "number format of the layers: Keras's dtype policy",
     ),
-    "jit": ("auto", ["auto", "on", "off"], "XLA; auto: on GPUs only"),
+    "jit": (
+        "auto",
+        ["auto", "on", "off"],
+        "compile the training step with XLA; auto: on GPUs only",
+    ),
     "strategy": (
         "one",
         ["one", "mirrored", "multi_worker"],
-        "one device; all GPUs of this process; or many processes (TF_CONFIG)",
+        "one: one device; mirrored: all GPUs of this process; multi_worker: several processes, "
+        "which the environment variable TF_CONFIG names",
     ),
 }
 _SWITCHES = {
-    "resume": "expect a run in --output_dir (the same command goes on by itself)",
-    "overwrite": "delete the run that lies in --output_dir",
-    "bce": "train a Bernoulli cross-entropy on grey values: no likelihood, reported as BCE",
-    "skip_broken": "leave out image files that cannot be read, and count them",
-    "list_models": "list the models and stop",
-    "list_datasets": "list the data sets and stop",
+    "resume": "stop with an error if there is no run in --output_dir to go on with; the same "
+    "command goes on without this flag too",
+    "overwrite": "delete the run that is in --output_dir, and train a new one",
+    "bce": "train the Bernoulli cross-entropy of grey values; it is no likelihood, and reported as "
+    "BCE",
+    "skip_broken": "leave out image files that cannot be read, and say how many",
+    "list_models": "list the models, and stop",
+    "list_datasets": "list the data sets, and stop",
 }
 
 
@@ -81,24 +115,26 @@ def _define_flags():
     flags.DEFINE_string(
         "dataset",
         "digits",
-        "a data set (--list_datasets), a folder of images, a zip or tar of one, a .npz or .npy",
+        "the data set: a name of --list_datasets, a folder of images, a zip or tar file of one, or "
+        "an .npz or .npy file",
         flag_values=FLAGS,
     )
     flags.DEFINE_list(
         "augment",
         None,
-        "change training images at random: flip, shift, crop, colour (a list with commas)",
+        "random changes of the training images, separated by commas: flip, shift, crop, colour",
         flag_values=FLAGS,
     )
     flags.DEFINE_multi_string(
         "set",
         [],
-        "name=value: a constructor argument of the model, such as latent_size=2 (repeatable)",
+        "name=value, an argument of the model, such as latent_size=2; may be given several times",
         flag_values=FLAGS,
     )
 
 
 _define_flags()
+cli.define_data_dir(FLAGS)
 
 
 def check_numbers():

@@ -85,25 +85,39 @@ def speeds(work, turns, seconds, budget):
     return found
 
 
-def origin(device, packages, lowered):
-    """Returns where figures come from, as the benchmarks' results have it.
+def new_result(benchmark, platform_name, device, packages, lowered):
+    """Returns a result without rows, of the shape that the benchmarks' results have.
 
     Args:
+        benchmark: its name.
+        platform_name: "gpu" or "cpu".
         device: its name.
         packages: whose versions count.
         lowered: {"commit", "versions"} of the source that the programs come from.
     """
     return {
+        "benchmark": benchmark,
         "command": " ".join(["python", pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "measured": now(),
         "commit": lowered["commit"],
-        "machine": {
-            "processor": device,
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-            "system": platform.system(),
-        },
+        "machine": machine(device),
         "versions": {**lowered["versions"], **_versions(packages)},
+        "figures": {"platform": platform_name, "device": device, "peaks": {}, "rows": []},
+    }
+
+
+def now():
+    """Returns the time in UTC as text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def machine(processor):
+    """Returns what figures were measured on, without a name or address."""
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": platform.system(),
     }
 
 
@@ -111,6 +125,46 @@ def _versions(packages):
     installed = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
     found = {name: installed[name] for name in packages if name in installed}
     return {"python": platform.python_version(), **found}
+
+
+def attempt(measured, budget):
+    """Returns a function's figures, or {"not_measured": why}: a case that fails is a row too."""
+    try:
+        if budget.left() <= 0:
+            raise TimeoutError("the seconds are over")
+        return measured()
+    except Exception as error:
+        return {"not_measured": f"{type(error).__name__}: {line(error)}"}
+
+
+def line(error):
+    """Returns what an exception says, in one line."""
+    return " ".join(str(error).split())[:200]
+
+
+def write_rows(path, result, rows):
+    """Adds rows to a result one by one; each is told, and the file written, as soon as it is there.
+
+    Args:
+        path: of the file.
+        result: of new_result.
+        rows: an iterable of dicts.
+    """
+    write(path, result)
+    written = result["figures"]["rows"]
+    for row in rows:
+        named = " ".join(str(row[k]) for k in ("what", "model", "precision", "batch_size"))
+        say(named, row.get("images_per_second") or row["not_measured"])
+        written.append(row)
+        write(path, result)
+    failed = sum("not_measured" in row for row in written)
+    print(f"written to {path}: {len(written) - failed} of {len(written)} cases measured")
+
+
+def say(name, found):
+    """Prints a figure, or why there is none."""
+    said = found if isinstance(found, str) else f"{found['median']:,.4g} {found['unit']}"
+    print(f"{name}: {said}", flush=True)
 
 
 def write(path, content):

@@ -15,13 +15,11 @@ import time
 import measure
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
+from networks import TorchVAE
 from torch.utils.flop_counter import FlopCounterMode
 
 _HERE = pathlib.Path(__file__).parent
 _TURNS, _TURN_SECONDS, _STEPS = 7, 3.0, 20
-_SMALLEST, _SLOPE, _FEATURES = 8, 0.2, 256  # as in vae_zoo's networks
 
 
 def main():
@@ -29,29 +27,31 @@ def main():
     given = _arguments()
     budget = measure.Budget(given.seconds)
     manifest = measure.read(_HERE / "manifest.json")
-    place = "cuda" if torch.cuda.is_available() else "cpu"
-    name = torch.cuda.get_device_name() if place == "cuda" else "cpu"
-    figures = {"platform": "gpu" if place == "cuda" else "cpu", "device": name, "peaks": {}}
-    figures["rows"] = []
-    origin = measure.origin(name, ("torch", "numpy"), manifest["lowered"])
-    result = {"benchmark": "program_peers", **origin, "figures": figures}
+    on_gpu = torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if on_gpu else "cpu"
+    platform = "gpu" if on_gpu else "cpu"
+    result = measure.new_result(
+        "program_peers", platform, name, ("torch", "numpy"), manifest["lowered"]
+    )
     torch.set_float32_matmul_precision("high")
+    measure.write_rows(given.result, result, _rows(manifest, given, f"{platform}: {name}", budget))
+
+
+def _rows(manifest, given, device, budget):
+    """Yields the rows; cases that differ in the batch size alone are one."""
     values = np.load(_HERE / "values.npz")
-    for case in manifest["cases"]:
-        if "network" not in case:
-            continue
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    cases = {(c["model"], c["precision"]): c for c in manifest["cases"] if "network" in c}
+    for case in cases.values():
         named = {k: case[k] for k in ("what", "model", "precision")}
         for size in map(int, given.batch_sizes.split(",")):
-            row = {"device": f"{figures['platform']}: {name}", **named, "batch_size": size}
-            if row in [{k: other[k] for k in row} for other in figures["rows"]]:
-                continue  # two cases of other batch sizes
-            found = _row(case, _images(case, values), place, size, given.mode, budget)
-            figures["rows"].append({**row, **found})
-            said = found.get("not_measured") or f"{found['images_per_second']['median']:,.4g}"
-            print(f"{case['model']} {case['precision']} {size}: {said} images/s", flush=True)
-            measure.write(given.result, result)
-    measure.write(given.result, result)
-    print(f"written to {given.result}")
+            found = measure.attempt(
+                lambda case=case, size=size: _measured(
+                    case, _images(case, values), place, size, given.mode, budget
+                ),
+                budget,
+            )
+            yield {"device": device, **named, "batch_size": size, **found}
 
 
 def _arguments():
@@ -68,133 +68,19 @@ def _images(case, values):
     return values[tensor["values"]]
 
 
-def _row(case, images, place, batch_size, mode, budget):
-    """Returns the figures of a network, or {"not_measured": why}."""
-    try:
-        if budget.left() <= 0:
-            raise TimeoutError("the seconds are over")
-        peer = TorchVAE(case["network"])
-        check_same(peer, case)
-        start = time.perf_counter()
-        work = Training(peer, images, place, batch_size, case["precision"], mode)
-        work()
-        seconds = time.perf_counter() - start
-        speeds = measure.speeds(work, _TURNS, _TURN_SECONDS, budget)
-        if not math.isfinite(work.loss()):
-            raise ArithmeticError("the loss is not finite")
-    except Exception as error:  # a network that fails is a row that says so
-        return {"not_measured": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+def _measured(case, images, place, batch_size, mode, budget):
+    """Returns the figures of a network."""
+    peer = TorchVAE(case["network"])
+    check_same(peer, case)
+    start = time.perf_counter()
+    work = Training(peer, images, place, batch_size, case["precision"], mode)
+    work()
+    seconds = time.perf_counter() - start
+    speeds = measure.speeds(work, _TURNS, _TURN_SECONDS, budget)
+    if not math.isfinite(work.loss):
+        raise ArithmeticError("the loss is not finite")
     figure = measure.figure(speeds, "images/s")
     return {"images_per_second": figure, "compile_seconds": round(seconds, 2)}
-
-
-class TorchVAE(nn.Module):
-    """A VAE with a Bernoulli likelihood, in PyTorch.
-
-    Args:
-        network: {"network": "mlp", "conv" or "resnet", "image_shape", "hidden", "blocks",
-            "latent_size", "log_scale": its bounds}.
-    """
-
-    def __init__(self, network):
-        super().__init__()
-        encoder, decoder, features = _NETWORKS[network["network"]](network)
-        self.shape = tuple(network["image_shape"])
-        self.latent_size, self.log_scale = network["latent_size"], network["log_scale"]
-        self.encoder, self.decoder = encoder, decoder
-        self.head = nn.Linear(features, 2 * self.latent_size)
-
-    def forward(self, image):
-        """Returns the negative ELBO in nats, the mean over images [B, C, H, W]."""
-        mean, log_scale = self.head(self.encoder(image)).float().chunk(2, dim=1)
-        low, high = self.log_scale
-        log_scale = low + functional.softplus(high - low - functional.softplus(high - log_scale))
-        scale = log_scale.exp()
-        logits = self.decoder(mean + scale * torch.randn_like(mean)).float().flatten(1)
-        rate = 0.5 * (scale**2 + mean**2 - 1 - 2 * log_scale).sum(1)
-        ink = image.flatten(1)
-        loss = functional.binary_cross_entropy_with_logits(logits, ink, reduction="none")
-        return (rate + loss.sum(1)).mean()
-
-
-def _mlp(network):
-    widths = network["hidden"]
-    pixels = math.prod(network["image_shape"])
-    encoder = nn.Sequential(nn.Flatten(), *_rectified([pixels, *widths]))
-    back = [network["latent_size"], *reversed(widths)]
-    return encoder, nn.Sequential(*_rectified(back), nn.Linear(back[-1], pixels)), widths[-1]
-
-
-def _rectified(widths):
-    for inputs, outputs in zip(widths, widths[1:]):
-        yield from (nn.Linear(inputs, outputs), nn.ReLU())
-
-
-def _conv(network):
-    channels, side, halvings = _stages(network)
-    channels = [channels[min(i, len(channels) - 1)] for i in range(halvings)]
-    narrow, colours = max(channels[-1] // 4, 4), network["image_shape"][2]
-    maps = narrow * side**2
-    down = [layer for pair in zip([colours, *channels], channels) for layer in
-            (nn.Conv2d(*pair, 4, stride=2, padding=1), nn.ReLU())]  # fmt: skip
-    down += [nn.Conv2d(channels[-1], narrow, 3, padding=1), nn.ReLU(), nn.Flatten()]
-    encoder = nn.Sequential(*down, nn.Linear(maps, _FEATURES), nn.ReLU())
-    dense = _rectified([network["latent_size"], _FEATURES, maps])
-    up = [nn.Unflatten(1, (narrow, side, side))]
-    up += [nn.Conv2d(narrow, channels[-1], 3, padding=1), nn.ReLU()]
-    back = [*channels[::-1], colours]
-    for inputs, outputs in zip(back, back[1:]):
-        up += [nn.Conv2d(inputs, 4 * outputs, 3, padding=1), nn.ReLU(), nn.PixelShuffle(2)]
-    del up[-2]  # the last has no rectifier
-    return encoder, nn.Sequential(*dense, *up), _FEATURES
-
-
-def _resnet(network):
-    hidden, side, halvings = _stages(network)
-    factors = [4] + [2] * (halvings - 2) if halvings > 1 else [2] * halvings
-    channels = [hidden[min(i, len(hidden) - 1)] for i in range(len(factors))]
-    colours, down = network["image_shape"][2], []
-    for stage, (factor, width) in enumerate(zip(factors, channels, strict=True)):
-        inputs = (channels[stage - 1] if stage else colours) * factor**2
-        size = 1 if stage else 3
-        down += [nn.PixelUnshuffle(factor), nn.Conv2d(inputs, width, size, padding=size // 2)]
-        down += [_Block(width) for _ in range(network["blocks"])]
-    maps = channels[-1] * side**2
-    up = [nn.Linear(network["latent_size"], maps), nn.Unflatten(1, (channels[-1], side, side))]
-    back = [*channels[::-1], colours]
-    for stage, factor in enumerate(factors[::-1]):
-        size = 3 if stage == len(factors) - 1 else 1
-        up += [_Block(back[stage]) for _ in range(network["blocks"])] + [nn.LeakyReLU(_SLOPE)]
-        outputs = factor**2 * back[stage + 1]
-        up += [nn.Conv2d(back[stage], outputs, size, padding=size // 2), nn.PixelShuffle(factor)]
-    return nn.Sequential(*down, nn.LeakyReLU(_SLOPE), nn.Flatten()), nn.Sequential(*up), maps
-
-
-class _Block(nn.Module):
-    """The pre-activation residual bottleneck of vae_zoo's resnet."""
-
-    def __init__(self, channels):
-        super().__init__()
-        narrow = max(channels // 4, 4)
-        self.first, self.last = nn.Conv2d(channels, narrow, 1), nn.Conv2d(narrow, channels, 1)
-        self.middle = nn.Conv2d(narrow, narrow, 3, padding=1)
-
-    def forward(self, image):
-        x = image
-        for layer in (self.first, self.middle, self.last):
-            x = layer(functional.leaky_relu(x, _SLOPE))
-        return image + x
-
-
-_NETWORKS = {"mlp": _mlp, "conv": _conv, "resnet": _resnet}
-
-
-def _stages(network):
-    """Returns (widths, side of the smallest map, how often the image is halved)."""
-    side, halvings = network["image_shape"][0], 0
-    while side > _SMALLEST:
-        side, halvings = side // 2, halvings + 1
-    return network["hidden"], side, halvings
 
 
 def check_same(peer, case):
@@ -211,7 +97,7 @@ def check_same(peer, case):
 
 
 class Training:
-    """Called, makes some steps, waits, and returns how many images they took.
+    """Called, makes some steps, waits, and returns how many images; `loss` is the last step's.
 
     Args:
         peer: TorchVAE.
@@ -230,7 +116,6 @@ class Training:
         low = precision != "float32"
         self.autocast = torch.autocast(place, torch.bfloat16, enabled=low)
         self.compiled = self._loss if mode == "none" else torch.compile(self._loss, mode=mode)
-        self.last = None
 
     def _loss(self, rows):
         grey = self.images[rows]
@@ -247,12 +132,8 @@ class Training:
             loss = self.compiled(rows)
             loss.backward()
             self.optimizer.step()
-        self.last = float(loss.detach())  # waits
+        self.loss = float(loss.detach())  # waits
         return _STEPS * self.batch_size
-
-    def loss(self):
-        """Returns the loss of the last step."""
-        return self.last
 
 
 if __name__ == "__main__":

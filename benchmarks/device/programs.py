@@ -25,6 +25,7 @@ import stablehlo_reader  # noqa: E402
 _HERE = pathlib.Path(__file__).parent
 _TURNS, _TURN_SECONDS = 7, 3.0  # of a case: at least so many, of so many seconds together
 _CALL_SECONDS = 0.05  # calls are grouped to last so long
+_PACKAGES = ("jax", "jaxlib", "numpy")
 _MOST_CALLS = 200
 _LEAST_PEAK_CALL = 0.1
 _PEAKS = {  # name: (dtype, algorithm of jax.lax.dot)
@@ -43,24 +44,22 @@ def main():
     manifest = measure.read(_HERE / "manifest.json")
     chosen = [case for case in manifest["cases"] if given.only in case["name"]]
     device = jax.devices()[0]
-    figures = {"platform": device.platform, "device": device.device_kind, "peaks": {}, "rows": []}
-    result = {
-        "benchmark": "program",
-        **measure.origin(device.device_kind, ("jax", "jaxlib", "numpy"), manifest["lowered"]),
-        "figures": figures,
-    }
+    result = measure.new_result(
+        "program", device.platform, device.device_kind, _PACKAGES, manifest["lowered"]
+    )
+    figures = result["figures"]
     for name, speeds in peaks(device.platform, budget):
         figures["peaks"][name] = speeds
-        _say(f"{name} product", speeds)
+        measure.say(f"{name} product", speeds)
     values = dict(np.load(_HERE / "values.npz"))
-    for case, compiled in compiled_in_waves(chosen, given.workers, budget):
-        row = row_of(case, compiled, values, figures, budget)
-        figures["rows"].append({**_named(case, device), **row})
-        _say(case["name"], row.get("images_per_second") or row["not_measured"])
-        measure.write(given.result, result)
-    measure.write(given.result, result)
-    failed = sum("not_measured" in row for row in figures["rows"])
-    print(f"written to {given.result}: {len(chosen) - failed} of {len(chosen)} cases measured")
+    measure.write_rows(
+        given.result,
+        result,
+        (
+            {**_named(case, device), **row_of(case, compiled, values, figures, budget)}
+            for case, compiled in compiled_in_waves(chosen, given.workers, budget)
+        ),
+    )
 
 
 def _arguments():
@@ -82,7 +81,7 @@ def peaks(platform, budget):
         try:
             speeds = measure.speeds(_products(size, dtype, algorithm), _TURNS, 1.0, budget)
         except Exception as error:  # a device without it fails in as many ways as there are
-            print(f"{name} product: not measured: {_line(error)}", flush=True)
+            print(f"{name} product: not measured: {measure.line(error)}", flush=True)
         else:
             yield name, measure.figure(speeds, "FLOP/s")
 
@@ -148,14 +147,12 @@ def compiled(case):
 
 def row_of(case, compilation, values, figures, budget):
     """Returns the figures of a case, or {"not_measured": why}."""
-    try:
+    def measured():
         if isinstance(compilation, Exception):
             raise compilation
-        if budget.left() <= 0:
-            raise TimeoutError("the seconds are over")
         return _measured(case, *compilation, values, figures, budget)
-    except Exception as error:  # a case that fails is a row that says so
-        return {"not_measured": f"{type(error).__name__}: {_line(error)}"}
+
+    return measure.attempt(measured, budget)
 
 
 def _measured(case, program, seconds, values, figures, budget):
@@ -274,15 +271,6 @@ def _memory(program):
 def _named(case, device):
     named = {key: case[key] for key in ("what", "model", "precision", "batch_size")}
     return {"device": f"{device.platform}: {device.device_kind}", **named}
-
-
-def _say(name, found):
-    said = found if isinstance(found, str) else f"{found['median']:,.4g} {found['unit']}"
-    print(f"{name}: {said}", flush=True)
-
-
-def _line(error):
-    return " ".join(str(error).split())[:200]
 
 
 if __name__ == "__main__":

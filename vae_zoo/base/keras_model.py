@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import errors
+from vae_zoo.base import batches, watching
 from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs, image_of, is_wide_integer
-from vae_zoo.training import optimizers, start
+from vae_zoo.training import start
 from vae_zoo.training.loop import LoopedModel, LossOfImages
 
 _KERAS_LOSS = (
@@ -125,10 +126,10 @@ class KerasModel(ReadInputs, LoopedModel):
             weight = self._class_weights(x, y, class_weight, sample_weight)
             x, y, weight = self._prepared(x, y, weight)
             self._start(x)
-            if not _is_array_like(x):
+            if not batches.is_array_like(x):
                 shuffle = False
             if not isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks = [_StepsWereTaken(), _StopsAtNaN(), *_as_list(callbacks)]
+                callbacks = [watching.StepsWereTaken(), watching.StopsAtNaN(), *_as_list(callbacks)]
             return super().fit(
                 x,
                 y,
@@ -238,10 +239,10 @@ class KerasModel(ReadInputs, LoopedModel):
 
     def _prepared(self, x, y, sample_weight):
         """Returns Keras's x, y and sample_weight for data as users bring it."""
-        if _is_array_like(x):
+        if batches.is_array_like(x):
             x = self.inputs_of(x, y)
             if sample_weight is not None:
-                sample_weight = _checked_weight(sample_weight, len(x["image"]))
+                sample_weight = batches.checked_weight(sample_weight, len(x["image"]))
             return x, sample_weight, sample_weight
         for name, value in {"y": y, "sample_weight": sample_weight}.items():
             if value is not None:
@@ -254,7 +255,7 @@ class KerasModel(ReadInputs, LoopedModel):
                 return x, None, None  # batches of our own training, which are as they should be
             return self._read(x).prefetch(2), None, None
         if isinstance(x, keras.utils.PyDataset):
-            return _Batches(x, self._caught_batch, self._is_eight_bit), None, None
+            return batches.Batches(x, self._caught_batch, self._is_eight_bit), None, None
         if inspect.isgenerator(x):
             return self._generate(x), None, None
         return x, None, None  # a distributed data set, or what Keras may know
@@ -277,7 +278,7 @@ class KerasModel(ReadInputs, LoopedModel):
         for element in elements:
             if eight_bit is None:
                 eight_bit = self._is_eight_bit(element)
-            yield _triple(self._caught_batch(element, eight_bit))
+            yield batches.triple(self._caught_batch(element, eight_bit))
 
     def _is_eight_bit(self, element):
         return self.is_eight_bit(image_of(element))
@@ -294,7 +295,7 @@ class KerasModel(ReadInputs, LoopedModel):
         if class_weight is None:
             return sample_weight
         label = x.get("label") if isinstance(x, dict) else y
-        if label is None or not _is_array_like(x) or sample_weight is not None:
+        if label is None or not batches.is_array_like(x) or sample_weight is not None:
             raise errors.UserError(
                 "class_weight: expected arrays x and labels y with it, and no sample_weight. Put "
                 "weights into the data instead: (images, labels, weights)."
@@ -358,96 +359,9 @@ class KerasModel(ReadInputs, LoopedModel):
         return self.out_of_range(low, high)
 
 
-def _checked_weight(weight, count):
-    """Returns a weight of each of `count` images, float32; a UserError for what is none."""
-    weight = np.asarray(weight, np.float32)
-    if weight.shape not in ((count,), (count, 1)) or not np.isfinite(weight).all():
-        raise errors.UserError(
-            f"sample_weight of shape {weight.shape}: expected a finite number for each of {count} "
-            "images."
-        )
-    if not weight.any():
-        raise errors.UserError("sample_weight is 0 for all images: expected some to count.")
-    return weight
-
-
-class _StepsWereTaken(keras.callbacks.Callback):
-    """Raises where an epoch took no step: its figures would be those of nothing."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.steps = self._taken()
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self._taken() == self.steps:
-            raise errors.UserError(
-                f"epoch {epoch + 1} took no step: its data had no batch. Expected data of at "
-                "least one, that can be read anew in each epoch (a generator cannot: give "
-                "steps_per_epoch, or epochs=1)."
-            )
-
-    def _taken(self):
-        return int(self.model.optimizer.iterations.numpy())
-
-
-class _StopsAtNaN(keras.callbacks.Callback):
-    """Says and stops where an epoch's loss is NaN: the weights are, and will not come back.
-
-    GuardedAdam skips such steps, and goes back to good weights; it is left alone.
-    """
-
-    def on_epoch_end(self, epoch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
-        if np.isfinite(loss) or optimizers.guard(self.model.optimizer) is not None:
-            return
-        self.model.stop_training = True
-        warnings.warn(
-            f"The loss of epoch {epoch + 1} is {loss}: training stops. Make the model anew, with a "
-            "lower learning rate; vae_zoo.training.optimizers.GuardedAdam skips bad steps.",
-            stacklevel=2,
-        )
-
-
-class _Batches(keras.utils.PyDataset):
-    """The batches of another PyDataset, as a model takes them."""
-
-    def __init__(self, data, batch_of, is_eight_bit):
-        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self.data, self.batch_of, self.is_eight_bit = data, batch_of, is_eight_bit
-
-    @property
-    def num_batches(self):
-        return self.data.num_batches
-
-    def __getitem__(self, index):
-        element = self.data[index]
-        undecided = is_wide_integer(image_of(element))
-        return _triple(self.batch_of(element, undecided and self._first_is_eight_bit))
-
-    @functools.cached_property
-    def _first_is_eight_bit(self):
-        return self.is_eight_bit(self.data[0])
-
-    def on_epoch_begin(self):
-        self.data.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.data.on_epoch_end()
-
-
 def _first_line(error):
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else ""
-
-
-def _triple(batch):
-    return batch if isinstance(batch, tuple) else (batch,)
-
-
-def _is_array_like(x):
-    """Returns whether x is images, or a dict of them, all in memory."""
-    if isinstance(x, dict):
-        return True
-    return isinstance(x, (list, np.ndarray)) or (hasattr(x, "__array__") and hasattr(x, "shape"))
 
 
 def _as_list(value):

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from vae_zoo import errors, memory
 from vae_zoo.metrics import latent_space, partial_results
-from vae_zoo.probability.elbo import log_weights
+from vae_zoo.metrics.stream import Stream
 
 _BLOCK_DECODES = 1024  # images x samples in one decode: large matrices, yet within the cache
 _CHUNKS_A_CALL = 32  # of a graph: a call takes seconds, and cannot be interrupted
@@ -275,12 +275,12 @@ def evaluate_block(model, inputs, key, num_samples, samples, chunks):
 
 
 def _stream_block(model, inputs, key, num_samples, samples, begin, end):
-    """Returns the _Stream of the chunks from `begin` up to `end`, and the exact rates."""
+    """Returns the Stream of the chunks from `begin` up to `end`, and the exact rates."""
     image, label = model.check_inputs(inputs)
     encoded = model.features(image, label)
     with model.fixed_prior():
         exact = _analytic_rates(model, encoded, label, key(0))
-        state = _Stream.empty(image.shape[0], len(exact))
+        state = Stream.empty(image.shape[0], len(exact))
         for chunk in tf.range(begin, end):
             terms = model.terms(
                 inputs,
@@ -309,72 +309,6 @@ def _analytic_rates(model, encoded, label, key):
         return [None] * len(latents)
     rates = [model.rate(latent, analytic=True) for latent in latents]
     return [tf.cast(rate, tf.float64) if rate.shape.rank == 1 else None for rate in rates]
-
-
-class _Stream(NamedTuple):
-    """Running sums over an image's samples, float64: a streaming log-sum-exp and two means.
-
-    Attributes:
-        peak: largest log-weight yet, [B].
-        total: sum of exp(log-weight - peak), [B].
-        squares: sum of exp(2 (log-weight - peak)), [B].
-        log_likelihood: sum, [B].
-        rate: sum, [B, L].
-    """
-
-    peak: tf.Tensor
-    total: tf.Tensor
-    squares: tf.Tensor
-    log_likelihood: tf.Tensor
-    rate: tf.Tensor
-
-    @classmethod
-    def empty(cls, size, layers):
-        """Returns the stream before the first sample."""
-        zero = tf.zeros([size], tf.float64)
-        lowest = tf.fill([size], tf.constant(-np.inf, tf.float64))
-        return cls(lowest, zero, zero, zero, tf.zeros([size, layers], tf.float64))
-
-    def add(self, terms, counted):
-        """Returns the stream after a chunk of ElboTerms [B, K], of which `counted` [K] count."""
-        weights = tf.cast(tf.where(counted, log_weights(terms), -np.inf), tf.float64)
-        peak = tf.maximum(self.peak, tf.reduce_max(weights, axis=1))
-        shift = tf.where(tf.math.is_finite(peak), peak, 0.0)  # where all weights are zero
-        old = tf.exp(self.peak - shift)
-        new = tf.exp(weights - shift[:, tf.newaxis])
-        kept = tf.cast(counted, tf.float64)
-        rate = tf.cast(terms.rate, tf.float64) * kept[:, tf.newaxis]
-        return _Stream(
-            peak,
-            self.total * old + tf.reduce_sum(new, axis=1),
-            self.squares * old**2 + tf.reduce_sum(new**2, axis=1),
-            self.log_likelihood + tf.linalg.matvec(tf.cast(terms.log_likelihood, tf.float64), kept),
-            self.rate + tf.reduce_sum(rate, axis=1),
-        )
-
-    def merged(self, other):
-        """Returns the stream of the samples of both."""
-        peak = tf.maximum(self.peak, other.peak)
-        shift = tf.where(tf.math.is_finite(peak), peak, 0.0)
-        ours, theirs = tf.exp(self.peak - shift), tf.exp(other.peak - shift)
-        return _Stream(
-            peak,
-            self.total * ours + other.total * theirs,
-            self.squares * ours**2 + other.squares * theirs**2,
-            self.log_likelihood + other.log_likelihood,
-            self.rate + other.rate,
-        )
-
-    def results(self, exact, count):
-        """Returns [B, _COLUMNS + L]: see _COLUMNS; `exact` rates replace the sampled ones."""
-        count = tf.cast(count, tf.float64)
-        sampled = tf.unstack(self.rate / count, axis=1)
-        rates = [s if e is None else e for s, e in zip(sampled, exact, strict=True)]
-        log_likelihood = self.log_likelihood / count
-        bound = self.peak + tf.math.log(self.total / count)
-        effective = self.total**2 / self.squares
-        elbo = log_likelihood - tf.add_n(rates)
-        return tf.stack([log_likelihood, bound, effective, elbo, *rates], axis=1)
 
 
 def _summarize(model, results, statistics, num_samples):

@@ -19,8 +19,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from vae_zoo import errors, networks
-from vae_zoo.errors import at_least
+from vae_zoo import networks
 from vae_zoo.models import hierarchy
 from vae_zoo.networks import common, sizes
 from vae_zoo.probability import distributions
@@ -98,19 +97,15 @@ class BIVA(hierarchy.Hierarchy):
         network="conv",
         **kwargs,
     ):
-        if size not in SIZES:
-            raise errors.unknown("size", size, SIZES)
-        given = {"levels": levels, "latent_channels": latent_channels}
-        given["channels"] = None if hidden is None else common.check_one_width("BIVA", hidden)
-        self.size = SIZES[size]._replace(**{k: v for k, v in given.items() if v is not None})
-        networks.check_widths("levels", self.size.levels)
-        at_least("latent_channels", self.size.latent_channels, 1, whole=True)
+        self.size = hierarchy.size_of(
+            "BIVA", SIZES, size, hidden, latent_channels, levels=levels
+        )
         super().__init__(image_shape, latent_size, network=network, hidden=hidden, **kwargs)
 
     def build_networks(self):
         self.maps = sizes.resolutions(self.image_shape)[1:]  # the fine one first
-        counts = common.stage_channels(self.size.levels, len(self.maps))[::-1]
-        self.scales = [scale for scale, count in enumerate(counts) for _ in range(count)]
+        counts = common.stage_channels(self.size.levels, len(self.maps))[::-1]  # the fine one first
+        self.scales = common.stage_of_layers(counts, len(counts))
         self._build_way_up()
         self._build_way_down()
         paint = [common.leaky_relu(self.dtype_policy), self._conv(4 * self.likelihood_part.outputs)]

@@ -10,6 +10,8 @@ down the layers, with other noise.
 
 import tensorflow as tf
 
+from vae_zoo import errors, networks
+from vae_zoo.networks import common
 from vae_zoo.probability import distributions, noise
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE, batch_size
@@ -132,3 +134,28 @@ def no_noise(layer, shape):
     """The noise of latents at their means: `normals` of `Hierarchy.descend` and `climb`."""
     del layer
     return tf.zeros(shape)
+
+
+def size_of(model, known, size, hidden, latent_channels, **counts):
+    """Returns the sizes of a model: those of a name, with the arguments that are given instead.
+
+    Args:
+        model: the name that errors say.
+        known: {name: Size}, a NamedTuple with `channels`, `latent_channels` and `counts`' name.
+        size: a name in it.
+        hidden: (C,), channels of every map; None is the size's.
+        latent_channels: latent dimensions at each place of a map; None is the size's.
+        **counts: layers at each resolution, by the name that the model gives them, or None.
+
+    Raises:
+        UserError: for arguments that make no model.
+    """
+    if size not in known:
+        raise errors.unknown("size", size, known)
+    channels = None if hidden is None else common.check_one_width(model, hidden)
+    given = {"channels": channels, "latent_channels": latent_channels, **counts}
+    found = known[size]._replace(**{k: v for k, v in given.items() if v is not None})
+    for name in counts:
+        networks.check_widths(name, getattr(found, name))
+    errors.at_least("latent_channels", found.latent_channels, 1, whole=True)
+    return found

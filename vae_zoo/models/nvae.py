@@ -18,9 +18,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import layers
 
-from vae_zoo import checks, errors, networks
+from vae_zoo import checks, networks
 from vae_zoo.errors import at_least
-from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo.models import hierarchy
 from vae_zoo.networks import cells, common, sizes, very_deep
 from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
@@ -69,7 +69,7 @@ def moved_from(prior, change):
     return tfd.Independent(normal, prior.reinterpreted_batch_ndims)
 
 
-class NVAE(Hierarchy):
+class NVAE(hierarchy.Hierarchy):
     """Deep hierarchy of maps, its posteriors residual to their priors.
 
     Args:
@@ -103,13 +103,9 @@ class NVAE(Hierarchy):
         **kwargs,
     ):
         checks.no_latent_size(type(self), kwargs)
-        if size not in SIZES:
-            raise errors.unknown("size", size, SIZES)
-        given = {"groups": groups, "latent_channels": latent_channels}
-        given["channels"] = None if hidden is None else common.check_one_width("NVAE", hidden)
-        self.size = SIZES[size]._replace(**{k: v for k, v in given.items() if v is not None})
-        networks.check_widths("groups", self.size.groups)
-        at_least("latent_channels", self.size.latent_channels, 1, whole=True)
+        self.size = hierarchy.size_of(
+            "NVAE", SIZES, size, hidden, latent_channels, groups=groups
+        )
         self.spectral_weight = at_least("spectral_weight", spectral_weight, 0)
         self.halvings = sizes.halvings(image_shape, self.size.halvings, self.size.smallest)
         self.maps = sizes.resolutions(image_shape, self.halvings)[::-1]  # the coarse one first
@@ -118,8 +114,7 @@ class NVAE(Hierarchy):
 
     def build_networks(self):
         with_groups = len(self.maps) - self.size.halvings
-        counts = common.stage_channels(self.size.groups, with_groups)
-        self.scales = [scale for scale, count in enumerate(counts) for _ in range(count)]
+        self.scales = common.stage_of_layers(self.size.groups, with_groups)
         self._build_way_up()
         self._build_way_down()
         self.decoder = self._build_decoder()
@@ -129,11 +124,8 @@ class NVAE(Hierarchy):
     def features(self, image, label=None):
         """Returns [all means and then all log-scales of z_1, the map of each other group]."""
         del label
-        x, seen = self.centred(image), []
-        for stage in self.way_up:
-            x = stage(x)
-            seen.append(x)
-        parts = tf.split(self.top_head(x), 2, axis=-1)  # [B, h, w, c] each
+        seen = common.each_output(self.way_up, self.centred(image))
+        parts = tf.split(self.top_head(seen[-1]), 2, axis=-1)  # [B, h, w, c] each
         flat = [tf.reshape(part, [-1, self.latent_size]) for part in parts]
         return [tf.concat(flat, axis=-1), *seen[-2::-1]]
 

@@ -18,9 +18,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from vae_zoo import errors, networks
-from vae_zoo.errors import at_least
-from vae_zoo.models.hierarchy import Hierarchy
+from vae_zoo import networks
+from vae_zoo.models import hierarchy
 from vae_zoo.networks import common, sizes, very_deep
 from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
@@ -30,7 +29,7 @@ class Size(NamedTuple):
     """A size of the model.
 
     Attributes:
-        width: channels of every map.
+        channels: of every map.
         latent_channels: latent dimensions at each place of a map.
         num_layers: stochastic layers at each resolution, the 1 x 1 one first; beyond the last
             number, that one again.
@@ -39,7 +38,7 @@ class Size(NamedTuple):
         smallest: the image is halved until a side is at most this; below it is 1 x 1.
     """
 
-    width: int
+    channels: int
     latent_channels: int
     num_layers: tuple
     blocks: tuple
@@ -64,7 +63,7 @@ class Features(NamedTuple):
     prior: Any  # [..., H, W, 2 * latent_channels]
 
 
-class VDVAE(Hierarchy):
+class VDVAE(hierarchy.Hierarchy):
     """Very deep VAE: residual top-down path, a stochastic layer in each of its blocks.
 
     Args:
@@ -95,13 +94,9 @@ class VDVAE(Hierarchy):
         network="conv",
         **kwargs,
     ):
-        if size not in SIZES:
-            raise errors.unknown("size", size, SIZES)
-        given = {"num_layers": num_layers, "latent_channels": latent_channels}
-        given["width"] = None if hidden is None else common.check_one_width("VDVAE", hidden)
-        self.size = SIZES[size]._replace(**{k: v for k, v in given.items() if v is not None})
-        networks.check_widths("num_layers", self.size.num_layers)
-        at_least("latent_channels", self.size.latent_channels, 1, whole=True)
+        self.size = hierarchy.size_of(
+            "VDVAE", SIZES, size, hidden, latent_channels, num_layers=num_layers
+        )
         super().__init__(image_shape, latent_size, network=network, hidden=hidden, **kwargs)
 
     def build_networks(self):
@@ -109,8 +104,7 @@ class VDVAE(Hierarchy):
         self.halvings = sizes.halvings(self.image_shape, size.halvings, size.smallest)
         halved = sizes.resolutions(self.image_shape, self.halvings)[size.halvings :]
         self.maps = [(1, 1), *halved[::-1]]  # the coarse one first
-        counts = common.stage_channels(size.num_layers, len(self.maps))
-        self.scales = [scale for scale, count in enumerate(counts) for _ in range(count)]
+        self.scales = common.stage_of_layers(size.num_layers, len(self.maps))
         self._build_way_up()
         self._build_way_down()
         outputs = 4**size.halvings * self.likelihood_part.outputs
@@ -121,11 +115,8 @@ class VDVAE(Hierarchy):
     def features(self, image, label=None):
         """Returns [the top posterior's parameters, the map of each resolution, coarse first]."""
         del label
-        x, seen = self.centred(image), []
-        for stage in self.way_up:
-            x = stage(x)
-            seen.append(x)
-        return [self.top_head(x), *seen[::-1]]
+        seen = common.each_output(self.way_up, self.centred(image))
+        return [self.top_head(seen[-1]), *seen[::-1]]
 
     def lower_shapes(self):
         return [[*self.maps[scale], self.size.latent_channels] for scale in self.scales[1:]]
@@ -138,7 +129,8 @@ class VDVAE(Hierarchy):
         if layer == len(self.scales) - 1:
             return path
         seen = networks.over_samples(self.priors[layer], path, 3)
-        residual, prior = tf.split(seen, [self.size.width, 2 * self.size.latent_channels], axis=-1)
+        parts = [self.size.channels, 2 * self.size.latent_channels]
+        residual, prior = tf.split(seen, parts, axis=-1)
         return Features(path, residual, prior)
 
     def lower_prior(self, layer, features):
@@ -157,7 +149,7 @@ class VDVAE(Hierarchy):
         counts = common.stage_channels(self.size.blocks, len(self.maps))[::-1]  # the fine one first
         depth = sum(counts) + len(self.maps) - 1
         pad = sizes.pad(self.image_shape, self.dtype_policy, self.halvings)
-        stack = [*pad, *self._fold(common.SpaceToDepth), self._conv(self.size.width, 3)]
+        stack = [*pad, *self._fold(common.SpaceToDepth), self._conv(self.size.channels, 3)]
         self.way_up, shape = [], self.image_shape
         for scale, count in zip(reversed(range(len(self.maps))), counts, strict=True):
             stack += [self._residual(scale, depth) for _ in range(count)]
@@ -171,7 +163,7 @@ class VDVAE(Hierarchy):
         self.top_head = self._stack(shape, head)
 
     def _build_way_down(self):
-        width, latent = self.size.width, self.size.latent_channels
+        width, latent = self.size.channels, self.size.latent_channels
         depth, last = len(self.scales), self.scales[-1]
         self.projections, self.steps, self.priors, self.posteriors = [], [], [], []
         for scale, below in zip(self.scales, [*self.scales[1:], last], strict=True):
@@ -204,18 +196,18 @@ class VDVAE(Hierarchy):
         return very_deep.LearnedMap(self.maps[scale], dtype=self.dtype_policy)
 
     def _residual(self, scale, depth):
-        return self._block(scale, self.size.width, residual=True, gain=depth**-0.5)
+        return self._block(scale, self.size.channels, residual=True, gain=depth**-0.5)
 
     def _block(self, scale, channels, **kwargs):
         size = 3 if min(self.maps[scale]) > 2 else 1
-        middle = max(self.size.width // 4, 4)
+        middle = max(self.size.channels // 4, 4)
         return very_deep.Bottleneck(channels, middle, size, dtype=self.dtype_policy, **kwargs)
 
     def _conv(self, channels, size=1, gain=1.0):
         return very_deep.convolution(channels, size, gain, self.dtype_policy)
 
     def _map(self, scale):
-        return (*self.maps[scale], self.size.width)
+        return (*self.maps[scale], self.size.channels)
 
     def _stack(self, shape, stack):
         return keras.Sequential([layers.Input(shape), *stack])

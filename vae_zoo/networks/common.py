@@ -152,3 +152,18 @@ def check_one_width(model, hidden):
 def stage_channels(hidden, stages):
     """Returns channels for `stages` resolutions, the last of `hidden` repeated as needed."""
     return [hidden[min(i, len(hidden) - 1)] for i in range(stages)]
+
+
+def stage_of_layers(layers_of_stages, stages):
+    """Returns the stage of each layer: (2, 1) gives [0, 0, 1]; the last number is repeated."""
+    counts = stage_channels(layers_of_stages, stages)
+    return [stage for stage, count in enumerate(counts) for _ in range(count)]
+
+
+def each_output(stages, x):
+    """Returns the output of each of some stages, which follow one another."""
+    outputs = []
+    for stage in stages:
+        x = stage(x)
+        outputs.append(x)
+    return outputs

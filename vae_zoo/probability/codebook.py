@@ -46,19 +46,9 @@ class Codebook(layers.Layer):
     def __init__(self, size, dimension, decay, **kwargs):
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self.size, self.dimension, self.decay = size, dimension, decay
-        self.vectors = self._add("vectors", (size, dimension), "random_normal")
-        self.counts = self._add("counts", (size,), "zeros")
+        self.vectors = replicas.add_shared(self, "vectors", (size, dimension), "random_normal")
+        self.counts = replicas.add_shared(self, "counts", (size,), "zeros")
         self.built = True
-
-    def _add(self, name, shape, initializer):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # every replica computes the same
-        )
 
     def bounded(self, encoded):
         """Returns what the nearest vector is taken of: [..., D]."""

@@ -29,17 +29,8 @@ _LEAST_SCALE = 1e-3  # of latents that hardly vary
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class FullMixture(priors.Prior, keras.layers.Layer):
-    """A mixture of K normals of full covariance.
-
-    Args:
-        components: K.
-        latent_size: D.
-    """
-
-    def __init__(self, components, latent_size, **kwargs):
-        super().__init__(**kwargs)
-        self.components, self.latent_size = components, latent_size
+class FullMixture(priors.Mixture):
+    """A mixture of K normals of full covariance."""
 
     def build(self, input_shape=None):
         shape = (self.components, self.latent_size)
@@ -48,10 +39,8 @@ class FullMixture(priors.Prior, keras.layers.Layer):
         # Lower triangular, F F' = C.
         self.factors = self.add_weight(shape=(*shape, shape[1]), name="factors")
 
-    def distribution(self, posterior, label=None):
-        del posterior, label
-        normals = tfd.MultivariateNormalTriL(self.means.value, self.factors.value)
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=self.logits.value), normals)
+    def normals(self):
+        return tfd.MultivariateNormalTriL(self.means.value, self.factors.value)
 
     def draw(self, seed, temperature=1.0):
         """Returns one z for each row of seed, portable: [N, D]."""
@@ -59,10 +48,6 @@ class FullMixture(priors.Prior, keras.layers.Layer):
         normals = temperature * noise.normal(seed, [1, self.latent_size])
         factors = tf.gather(self.factors.value, index)  # [N, D, D]
         return tf.gather(self.means.value, index) + tf.reduce_sum(factors * normals, axis=-1)
-
-    def get_config(self):
-        config = {"components": self.components, "latent_size": self.latent_size}
-        return {**super().get_config(), **config}
 
 
 class WithoutDensity(priors.Prior, keras.layers.Layer):

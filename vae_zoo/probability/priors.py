@@ -121,9 +121,8 @@ class VampPrior(Prior, keras.layers.Layer):
         return {**super().get_config(), **config}
 
 
-@keras.saving.register_keras_serializable("vae_zoo")
-class NormalMixture(Prior, keras.layers.Layer):
-    """A learned mixture of K diagonal normals.
+class Mixture(Prior, keras.layers.Layer):
+    """A mixture of K normals; a subclass builds `logits` and says its `normals`.
 
     Args:
         components: K.
@@ -134,6 +133,24 @@ class NormalMixture(Prior, keras.layers.Layer):
         super().__init__(**kwargs)
         self.components, self.latent_size = components, latent_size
 
+    def normals(self):
+        """Returns the K normals, one distribution of batch [K]."""
+        raise NotImplementedError
+
+    def distribution(self, posterior, label=None):
+        del posterior, label
+        weights = tfd.Categorical(logits=self.logits.value)
+        return tfd.MixtureSameFamily(weights, self.normals())
+
+    def get_config(self):
+        config = {"components": self.components, "latent_size": self.latent_size}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class NormalMixture(Mixture):
+    """A learned mixture of K diagonal normals."""
+
     def build(self, input_shape=None):
         shape = (self.components, self.latent_size)
         normal = keras.initializers.RandomNormal(stddev=1.0)
@@ -141,14 +158,8 @@ class NormalMixture(Prior, keras.layers.Layer):
         self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
         self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
 
-    def distribution(self, posterior, label=None):
-        del posterior, label
-        normals = distributions.diagonal_normal(tf.concat([self.means, self.log_scales], -1))
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=self.logits.value), normals)
-
-    def get_config(self):
-        config = {"components": self.components, "latent_size": self.latent_size}
-        return {**super().get_config(), **config}
+    def normals(self):
+        return distributions.diagonal_normal(tf.concat([self.means, self.log_scales], -1))
 
 
 @keras.saving.register_keras_serializable("vae_zoo")

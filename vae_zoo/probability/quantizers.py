@@ -33,14 +33,7 @@ class FixedQuantizer(layers.Layer):
     def __init__(self, size, dimension, **kwargs):
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self.size, self.dimension = size, dimension
-        self.counts = self.add_weight(
-            name="counts",
-            shape=(size,),
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # every replica computes the same
-        )
+        self.counts = replicas.add_shared(self, "counts", (size,), "zeros")
         self.built = True
 
     def use_of(self, encoded, key):

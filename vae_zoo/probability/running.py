@@ -10,6 +10,7 @@ autoencoders", section 4, with one component.
 import keras
 import tensorflow as tf
 
+from vae_zoo import replicas
 from vae_zoo.probability.correlated import CorrelatedNormal
 
 _DECAY = 0.99
@@ -32,19 +33,10 @@ class RunningNormal(keras.layers.Layer):
 
     def build(self, input_shape=None):
         size = self.latent_size
-        self.mean = self._add("mean", (size,), "zeros")
-        self.covariance = self._add("covariance", (size, size), "identity")
-        self.scale = self._add("scale", (size, size), "identity")  # its Cholesky factor
-
-    def _add(self, name, shape, initializer):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # every replica computes the same
-        )
+        self.mean = replicas.add_shared(self, "mean", (size,), "zeros")
+        self.covariance = replicas.add_shared(self, "covariance", (size, size), "identity")
+        # Its Cholesky factor.
+        self.scale = replicas.add_shared(self, "scale", (size, size), "identity")
 
     def distribution(self, posterior, label=None):
         del posterior, label
