@@ -81,7 +81,8 @@ def _conv(network):
     up += [nn.Conv2d(narrow, channels[-1], 3, padding=1), nn.LeakyReLU(_SLOPE)]
     back = [*channels[::-1], colours]
     for inputs, outputs in zip(back, back[1:]):
-        up += [nn.Conv2d(inputs, 4 * outputs, 3, padding=1), nn.LeakyReLU(_SLOPE), nn.PixelShuffle(2)]
+        up += [nn.Conv2d(inputs, 4 * outputs, 3, padding=1)]
+        up += [nn.LeakyReLU(_SLOPE), nn.PixelShuffle(2)]
     del up[-2]  # the last has no rectifier
     return encoder, nn.Sequential(*dense, *up), _FEATURES
 
