@@ -1,6 +1,7 @@
 """python -m benchmarks report: RESULTS.md and its plots, from the files under results/ alone.
 
-README's table of models is written too, from the registry and zoo.json.
+README's table of models is written too, from the registry and zoo.json, and what its picture of
+own images shows, from images.json.
 """
 
 from benchmarks import device_report, harness, scaling_report, sections
@@ -21,7 +22,8 @@ def run():
     parts = [_HEAD, *(text for section in _SECTIONS for text in section(results))]
     (sections.ROOT / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
     readme = sections.ROOT / "README.md"
-    readme.write_text(with_models(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    text = with_shapes(with_models(readme.read_text(encoding="utf-8")))
+    readme.write_text(text, encoding="utf-8")
     print(f"written to {sections.ROOT / 'RESULTS.md'} and {readme}")
 
 
@@ -34,16 +36,36 @@ _MODELS = {
 }
 
 
+_SHAPES = """\
+That is `shapes` after {minutes:.1f} minutes of `conv_vae` on two cores: {psnr:.1f} dB,
+where each image's mean colour gives {psnr_mean_colour:.1f} ([RESULTS.md](RESULTS.md)).
+"""
+
+
 def with_models(text):
     """Returns README's text with the table of models, and their NLLs, between its two markers."""
-    before, start, rest = text.partition("<!-- models -->\n")
-    _, end, after = rest.partition("<!-- /models -->")
     measured = _nll_of_models()
     rows = [
         {"name": name, **registry.spec(name)._asdict(), "nll": measured.get(name, "not measured")}
         for name in registry.model_names()
     ]
-    return before + start + table(_MODELS, rows) + end + after
+    return _between(text, "models", table(_MODELS, rows))
+
+
+def with_shapes(text):
+    """Returns README's text with conv_vae's figures on shapes between its two markers."""
+    rows = harness.read(harness.RESULTS / "images.json")["figures"]
+    wished = ("conv_vae", "shapes", 5)
+    [row] = [row for row in rows if (row["model"], row["dataset"], row["mark"]) == wished]
+    figures = {"minutes": row["minutes"], **row["reconstruction"]}
+    return _between(text, "shapes", _SHAPES.format(**figures))
+
+
+def _between(text, name, words):
+    """Returns a text with these words between the markers of a name."""
+    before, start, rest = text.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    return before + start + words + end + after
 
 
 def _nll_of_models():
