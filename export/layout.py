@@ -69,7 +69,7 @@ def read_manifest(export_dir):
             f"{export_dir} is not an export: expected {MANIFEST} in it. Give the --output_dir of "
             "python -m export."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.UserError(f"{path} cannot be read ({error!r}): export again.") from error
 
 

@@ -454,6 +454,6 @@ def parse_settings(settings):
             )
         try:
             parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             parsed[name] = value
     return parsed
