@@ -120,7 +120,9 @@ def run_case(seed, case, place, watch, shown=False):
         row |= {"outcome": "error", "words": "not enough memory"}
     except Hang:
         row |= {"outcome": "hang", "words": ""}
-    except BaseException as error:
+    except KeyboardInterrupt:  # the campaign is to end
+        raise
+    except BaseException as error:  # noqa: B036 - the case's own, whatever it is
         if shown:
             traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -531,7 +531,8 @@ def setting(rng, place):
     name = _pick(rng, (*_MODELS, "vamp_vae", "iaf_vae", "beta_tc_vae", "gumbel_vae", "rae"))
     name = name if name in registry.model_names() else "vae"
     cls = registry.model_class(name)
-    arguments = sorted(registry.constructor_arguments(cls))
+    refused = ("image_shape", "dtype", "seed", "name")  # by the command: they have flags
+    arguments = sorted(set(registry.constructor_arguments(cls)) - {*refused})
     argument = _pick(rng, (*arguments, *arguments, *_TEXTS))
     text = str(_pick(rng, (*_LITERALS, *_TEXTS, *_NUMBERS)))
     wished = registry.parse_settings([f"{argument}{_pick(rng, ('=', '=', '=', ''))}{text}"])

@@ -26,9 +26,9 @@ def open_arrays(path):
         UserError: where it cannot be read, or its arrays are no images or labels.
     """
     images, labels, taken = _read(path)
-    factors, told = _factors(path, images)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
     pixel, done = _check_images(path, _whole(path, images))
+    factors, told = _factors(path, images)
     label, names, said = _check_labels(path, labels, images)
     return stored.from_rows(
         str(path),
