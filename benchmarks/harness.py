@@ -79,7 +79,7 @@ def numbers(name, texts, kind=int):
     raise errors.UserError(f"--{name}={','.join(texts)}: expected {wanted} above 0.")
 
 
-def write(name, figures, smoke=False, packages=()):
+def write(name, figures, smoke=False, packages=(), program="benchmarks"):
     """Writes a benchmark's result and prints where; a smoke run's is not kept.
 
     Args:
@@ -87,8 +87,9 @@ def write(name, figures, smoke=False, packages=()):
         figures: the content.
         smoke: True: print alone.
         packages: whose versions count too.
+        program: the module that was run.
     """
-    result = {"benchmark": name, **origin(packages), "figures": figures}
+    result = {"benchmark": name, **origin(packages, program), "figures": figures}
     if smoke:
         print(f"{name}: a smoke run, nothing written")
         return result
@@ -98,14 +99,15 @@ def write(name, figures, smoke=False, packages=()):
     return result
 
 
-def origin(packages=()):
+def origin(packages=(), program="benchmarks"):
     """Returns where a figure comes from: command, time, commit, machine and versions.
 
     Args:
         packages: whose versions count too.
+        program: the module that was run.
     """
     return {
-        "command": _command(sys.argv[1:]),
+        "command": _command(program, sys.argv[1:]),
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": runs.git_commit(),
         "machine": machine(),
@@ -113,10 +115,10 @@ def origin(packages=()):
     }
 
 
-def _command(arguments):
+def _command(program, arguments):
     """Returns the command line, without the places of files, which are those of one machine."""
     kept = [each for each in arguments if not each.startswith(_PLACES)]
-    return "python -m benchmarks " + shlex.join(kept)
+    return f"python -m {program} " + shlex.join(kept)
 
 
 def read(path):

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from benchmarks import device_report, scaling_report, sections
+from benchmarks import device_report, reliability_report, scaling_report, sections
 from benchmarks.markdown import given_label, interval, nll, not_measured, provenance, table
 from vae_zoo import registry
 
@@ -207,4 +207,5 @@ _SECTIONS = (
     latency,
     memory,
     scaling_report.scaling,
+    reliability_report.reliability,
 )

@@ -3,7 +3,8 @@
 Every case runs a command on a tiny run, lets a fault happen to it at a random moment, and gives the
 same command again. It ends well as
 
-    same       the second command ends with the weights and figures of an undisturbed one, bit by bit
+    same       the second command ends with the weights and figures of an undisturbed one, bit for
+               bit
     named      what is lost beyond repair (the run's folder was removed) is named in one line
 
 and fails where the first command ends with a traceback or another exit code than the fault's, takes
@@ -29,20 +30,14 @@ import zipfile
 import numpy as np
 
 from tests import campaign
-from vae_zoo import cli
+from vae_zoo import cli, registry
 
 FLAGS = campaign.FLAGS
 SECONDS = 10.0
 FAILURES = ("traceback", "code", "slow", "differs", "lost", "hang")
 _WAIT = 600.0  # on the clock: machines may be busy
 _NOBODY = 65534
-_TINY = {
-    "vae": ("hidden=(8,)", "latent_size=2"),
-    "conv_vae": ("hidden=(4, 4)", "latent_size=2"),
-    "cvae": ("hidden=(8,)", "latent_size=2"),
-    "vq_vae": ("hidden=(4, 4)", "codebook_size=4"),
-    "ladder_vae": ("hidden=(8, 8)", "latent_sizes=(2, 2)"),
-}
+_MODELS = ("vae", "conv_vae", "cvae", "vq_vae", "ladder_vae")
 _RUN, _DATA = "run", "--dataset=../data.npz"
 _COMMANDS = {  # module, flags; {run} is the run, {out} the folder next to it
     "train": ("vae_zoo.train", ("--output_dir={run}", _DATA, "--batch_size=16", "--epochs=4")),
@@ -65,7 +60,7 @@ def argv_of(command, model, run, out):
     argv = [flag.format(run=run, out=out) for flag in _COMMANDS[command][1]]
     if command == "train":
         argv += [f"--model={model}", "--report_images=4", "--report_samples=2"]
-        argv += [f"--set={setting}" for setting in _TINY[model]]
+        argv += [f"--set={name}={value!r}" for name, value in registry.spec(model).tiny.items()]
     return argv
 
 
@@ -452,7 +447,7 @@ def run_case(seed, number, output_dir, reference):
     rng = np.random.default_rng([seed, number])
     weights = np.array([share for _, share, _ in FAULTS.values()])
     name = str(rng.choice(list(FAULTS), p=weights / weights.sum()))
-    model, command = str(rng.choice(list(_TINY))), _command(rng)
+    model, command = str(rng.choice(_MODELS)), _command(rng)
     if command == "fit_prior" and model in ("vq_vae", "ladder_vae"):
         command = "evaluate"  # they have no prior that can be replaced
     row = {"case": number, "fault": name, "model": model, "command": command}
@@ -562,7 +557,7 @@ def faults():
             "faults",
             {
                 "seed": FLAGS.seed,
-                "models": list(_TINY),
+                "models": _MODELS,
                 "faults": rows,
                 "commands": commands,
                 "slowest_stop_seconds": max(stopping, default=0.0),

@@ -108,7 +108,7 @@ def run_case(seed, case, place, watch, shown=False):
     rng = np.random.default_rng([seed, case])
     kind = hostile_inputs.choose(rng)
     row = {"case": case, "kind": kind}
-    before, tempfile.tempdir = _peak(), str(place)
+    before, tempfile.tempdir, os.environ["HOME"] = _peak(), str(place), str(place)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with watch.over(place):
@@ -172,7 +172,7 @@ def campaign_of(output_dir, cases, seed, minutes=None):
     output_dir = pathlib.Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     path, current = output_dir / f"hostile-{seed}.jsonl", output_dir / "current"
-    hostile_inputs.prepare(output_dir)
+    hostile_inputs.prepare()
     while todo := list(campaign.left(campaign.Record(path), cases)):
         current.unlink(missing_ok=True)
         ends = None if minutes is None else time.monotonic() + 60 * minutes
@@ -211,7 +211,7 @@ def hostile():
     output_dir = pathlib.Path(FLAGS.output_dir or "runs/hostile")
     if FLAGS.only is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
-        hostile_inputs.prepare(output_dir)
+        hostile_inputs.prepare()
         signal.signal(signal.SIGPROF, _hang)
         place = output_dir / f"case-{FLAGS.only}"
         place.mkdir(exist_ok=True)

@@ -2,8 +2,8 @@
 
 Every model trains STEPS steps at its small size under each of SCENARIOS: images without content,
 batches of one, a learning rate of 10, latents of one or 1,024 dimensions, half precision. It ends
-with weights and figures that are all finite, or with one line that says what happened. The cases
-are those pairs, in an order that the seed draws.
+with weights, samples and figures that are all finite, or says what happened: in one line, or by
+the number of steps that were skipped. The cases are those pairs, in an order that the seed draws.
 """
 
 import json
@@ -100,15 +100,17 @@ def train(model, scenario, pixels, place, steps=STEPS):
         outcome = training.train(made, splits, pathlib.Path(place), settings)
     except errors.UserError as error:
         return "said", " ".join(str(error).split())[:200]
+    words = f"{outcome.skipped} of {outcome.steps} steps skipped" * bool(outcome.skipped)
     wrong = [w.path for w in made.weights if not np.isfinite(np.asarray(w, np.float64)).all()]
-    for row in runs.read_rows(pathlib.Path(place, runs.METRICS)):
-        wrong += [name for name, value in row.items() if not _finite(value)]
     if not np.isfinite(np.asarray(made.generate(seed=0)[:4])).all():
         wrong.append("samples")
-    words = f"{outcome.skipped} of {outcome.steps} steps skipped" * bool(outcome.skipped)
+    rows = runs.read_rows(pathlib.Path(place, runs.METRICS))
+    figures = {name for row in rows for name, value in row.items() if not _finite(value)}
+    if figures and not outcome.skipped:
+        wrong += sorted(figures)
     if wrong:
-        return "not finite", f"{', '.join(sorted(set(wrong))[:6])}; {words}"
-    return "finite", words
+        return "not finite", f"{', '.join(wrong[:6])}; {words}"
+    return ("said" if figures else "finite"), words
 
 
 def _finite(value):

@@ -120,6 +120,12 @@ def test_settings_that_are_no_literal_are_texts(text):
     assert registry.parse_settings([f"hidden={text}"]) == {"hidden": text}
 
 
+@pytest.mark.parametrize("name", ["args", "kwargs", "self"])
+def test_what_stands_for_more_arguments_is_none(name):
+    for model in registry.model_names():
+        assert name not in registry.constructor_arguments(registry.model_class(model))
+
+
 def test_a_flag_of_any_length_is_one_line():
     for length in (50, 5000):
         with pytest.raises(errors.UserError, match="--help lists the flags"):
