@@ -442,14 +442,31 @@ FAULTS = {
 }
 
 
-def run_case(seed, number, output_dir, reference):
-    """Returns the line of a case."""
-    rng = np.random.default_rng([seed, number])
-    weights = np.array([share for _, share, _ in FAULTS.values()])
-    name = str(rng.choice(list(FAULTS), p=weights / weights.sum()))
-    model, command = str(rng.choice(_MODELS)), _command(rng)
+def draw(rng):
+    """Returns (fault, model, command) of a case."""
+    shares = {name: share for name, (_, share, _) in FAULTS.items()}
+    name, command = _drawn(rng, shares), _drawn(rng, _SHARES)
+    model = str(rng.choice(_MODELS))
     if command == "fit_prior" and model in ("vq_vae", "ladder_vae"):
         command = "evaluate"  # they have no prior that can be replaced
+    return name, model, command
+
+
+def _drawn(rng, shares):
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))
+
+
+def run_case(number, rng, drawn, reference):
+    """Returns the line of a case.
+
+    Args:
+        number: of the case.
+        rng: of its moments.
+        drawn: (fault, model, command).
+        reference: the Reference.
+    """
+    name, model, command = drawn
     row = {"case": number, "fault": name, "model": model, "command": command}
     place = reference.place / f"case-{number}"  # next to the data
     shutil.rmtree(place, ignore_errors=True)
@@ -466,11 +483,6 @@ def run_case(seed, number, output_dir, reference):
     if row["outcome"] not in FAILURES:
         shutil.rmtree(place, ignore_errors=True)
     return row
-
-
-def _command(rng):
-    shares = np.array(list(_SHARES.values()))
-    return str(rng.choice(list(_SHARES), p=shares / shares.sum()))
 
 
 def _first(case, name, code, codes):
@@ -538,12 +550,17 @@ def faults():
     output_dir = pathlib.Path(FLAGS.output_dir or "runs/faults").absolute()
     prepare()
     reference = Reference(output_dir)
+
+    def made(case):
+        rng = np.random.default_rng([FLAGS.seed, case])
+        return run_case(case, rng, draw(rng), reference)
+
     if FLAGS.only is not None:
-        print(json.dumps(run_case(FLAGS.seed, FLAGS.only, output_dir, reference)))
+        print(json.dumps(made(FLAGS.only)))
         return
     record = campaign.Record(output_dir / f"faults-{FLAGS.seed}.jsonl")
     for case in campaign.left(record, FLAGS.cases, FLAGS.minutes):
-        record.add(run_case(FLAGS.seed, case, output_dir, reference))
+        record.add(made(case))
     for row in record.rows:
         if row["outcome"] in FAILURES:
             print(json.dumps(row))

@@ -132,7 +132,9 @@ def test_a_flag_of_any_length_is_one_line():
             cli.parse(train_flags.FLAGS, ["train", f"--{'a' * length}=1"])
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b.replace(b"PK", b"PX", 3)])
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[: len(b) // 2], lambda b: b.replace(b"PK", b"PX", 3)]
+)
 def test_a_damaged_zip_of_a_preset_is_one_line(spoil, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as file:
@@ -160,7 +162,8 @@ def test_names_in_a_preset_that_are_no_files(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/dev/zero", "../other/m.tflite", "tflite/../../m", "a\0b", 7])
 def test_an_export_names_no_file_outside_of_it(path, tmp_path):
-    made = {"name": "vae", "unsupported": {}, "tolerance": {}, "tflite": {"float32": {"path": path}}}
+    made = {"name": "vae", "unsupported": {}, "tolerance": {}}
+    made["tflite"] = {"float32": {"path": path}}
     (tmp_path / layout.MANIFEST).write_text(json.dumps(made))
     with pytest.raises(errors.UserError, match="export.json cannot be read"):
         checks.read(tmp_path)
