@@ -120,6 +120,11 @@ def test_settings_that_are_no_literal_are_texts(text):
     assert registry.parse_settings([f"hidden={text}"]) == {"hidden": text}
 
 
+def test_an_encoder_that_is_a_text_is_refused_where_none_is_taken(tiny):
+    with pytest.raises(errors.UserError, match="encoder='conv': .* builds networks of its own"):
+        tiny("ladder_vae", encoder="conv")
+
+
 @pytest.mark.parametrize("name", ["args", "kwargs", "self"])
 def test_what_stands_for_more_arguments_is_none(name):
     for model in registry.model_names():

@@ -40,7 +40,7 @@ class Parts:
             own = self.own_part(name)
             if own is not None and getattr(self, name, None) is not own:
                 raise errors.UserError(
-                    f"{name}={own.name!r}: {type(self).__name__} builds networks of its own. Leave "
+                    f"{name}={getattr(own, 'name', own)!r:.60}: {type(self).__name__} builds networks of its own. Leave "
                     "it out, or take a model such as vae or cvae."
                 )
 
