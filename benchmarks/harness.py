@@ -166,7 +166,7 @@ def numbers(name, texts, kind=int):
     raise errors.UserError(f"--{name}={','.join(texts)}: expected {wanted} above 0.")
 
 
-def write(name, figures, smoke=False, packages=()):
+def write(name, figures, smoke=False, packages=(), program="benchmarks"):
     """Writes a benchmark's result and prints where; a smoke run's is not kept.
 
     Args:
@@ -174,8 +174,9 @@ def write(name, figures, smoke=False, packages=()):
         figures: the content.
         smoke: True: print alone.
         packages: whose versions count too.
+        program: the module that was run.
     """
-    result = {"benchmark": name, **origin(packages), "figures": figures}
+    result = {"benchmark": name, **origin(packages, program), "figures": figures}
     if smoke:
         print(f"{name}: a smoke run, nothing written")
         return result
@@ -185,14 +186,15 @@ def write(name, figures, smoke=False, packages=()):
     return result
 
 
-def origin(packages=()):
+def origin(packages=(), program="benchmarks"):
     """Returns where a figure comes from: command, time, commit, machine and versions.
 
     Args:
         packages: whose versions count too.
+        program: the module that was run.
     """
     return {
-        "command": _command(sys.argv[1:]),
+        "command": _command(program, sys.argv[1:]),
         "measured": measure.now(),
         "commit": runs.git_commit(),
         "machine": machine(),
@@ -200,10 +202,10 @@ def origin(packages=()):
     }
 
 
-def _command(arguments):
+def _command(program, arguments):
     """Returns the command line, without the places of files, which are those of one machine."""
     kept = [each for each in arguments if not each.startswith(_PLACES)]
-    return "python -m benchmarks " + shlex.join(kept)
+    return f"python -m {program} " + shlex.join(kept)
 
 
 def write_rows(name, rows, key, smoke=False):

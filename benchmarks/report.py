@@ -4,7 +4,7 @@ README's table of models is written too, from the registry and zoo.json, and wha
 own images shows, from images.json.
 """
 
-from benchmarks import device_report, harness, scaling_report, sections
+from benchmarks import device_report, harness, reliability_report, scaling_report, sections
 from benchmarks.markdown import given_label, table
 from vae_zoo import registry
 
@@ -94,4 +94,5 @@ _SECTIONS = (
     sections.latency,
     sections.memory,
     scaling_report.scaling,
+    reliability_report.reliability,
 )

@@ -75,7 +75,9 @@ def read(export_dir):
     manifest = layout.read_manifest(directory)
     try:
         return _read(directory, manifest)
-    except (KeyError, TypeError, AttributeError) as error:
+    except errors.UserError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise errors.UserError(
             f"{directory / layout.MANIFEST} cannot be read ({error!r}): export again."
         ) from error

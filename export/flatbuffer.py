@@ -1,5 +1,6 @@
 """Reads and completes .tflite files: operators, weights, metadata."""
 
+import contextlib
 import hashlib
 import pathlib
 from typing import NamedTuple
@@ -39,18 +40,19 @@ def read(path):
         UserError: for a file that is none, or is corrupt.
     """
     content = _read_bytes(path)
-    model = _unpack(content, path)
-    weights = _weight_bytes(model)
-    operators, custom = _operators(model)
-    return Content(
-        bytes=len(content),
-        weight_bytes=weights,
-        graph_bytes=len(content) - weights,
-        operators=operators,
-        custom=custom,
-        signatures=sorted(_text(each.signatureKey) for each in model.signatureDefs or []),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    with _readable(path):
+        model = _unpack(content)
+        weights = _weight_bytes(model)
+        operators, custom = _operators(model)
+        return Content(
+            bytes=len(content),
+            weight_bytes=weights,
+            graph_bytes=len(content) - weights,
+            operators=operators,
+            custom=custom,
+            signatures=sorted(_text(each.signatureKey) for each in model.signatureDefs or []),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
 
 
 def read_metadata(path, name):
@@ -59,10 +61,12 @@ def read_metadata(path, name):
     Raises:
         UserError: for a file that is no TFLite file, or is corrupt.
     """
-    model = _unpack(_read_bytes(path), path)
-    for entry in model.metadata or []:
-        if _text(entry.name) == name:
-            return bytes(bytearray(model.buffers[entry.buffer].data))
+    content = _read_bytes(path)
+    with _readable(path):
+        model = _unpack(content)
+        for entry in model.metadata or []:
+            if _text(entry.name) == name:
+                return bytes(bytearray(model.buffers[entry.buffer].data))
     return None
 
 
@@ -125,18 +129,26 @@ def _read_bytes(path):
         ) from error
 
 
-def _unpack(content, path):
-    from ai_edge_litert import schema_py_generated as schema
-
+@contextlib.contextmanager
+def _readable(path):
+    """Turns whatever reading at a wrong offset runs into, into one line."""
     try:
-        if content[4:8] != _IDENTIFIER:
-            raise ValueError("it does not begin as one")
-        return _inlined(schema.ModelT.InitFromPackedBuf(content, 0), content)
-    except Exception as error:  # whatever reading at a wrong offset runs into
+        yield
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
         raise errors.UserError(
             f"{path} is no readable TFLite file ({type(error).__name__}: {error}). "
             "It is corrupt: export again."
         ) from error
+
+
+def _unpack(content):
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != _IDENTIFIER:
+        raise ValueError("it does not begin as one")
+    return _inlined(schema.ModelT.InitFromPackedBuf(content, 0), content)
 
 
 def _inlined(model, content):

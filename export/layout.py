@@ -63,14 +63,26 @@ def read_manifest(export_dir):
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["name"], manifest["unsupported"], manifest["tolerance"]  # noqa: B018
+        _check_paths(manifest)
         return manifest
     except (FileNotFoundError, NotADirectoryError):
         raise errors.UserError(
             f"{export_dir} is not an export: expected {MANIFEST} in it. Give the --output_dir of "
             "python -m export."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.UserError(f"{path} cannot be read ({error!r}): export again.") from error
+
+
+def _check_paths(tree):
+    """Raises a ValueError for a path in a manifest that leads out of the export."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            _check_paths(value)
+        elif name == "path":
+            place = pathlib.PurePath(value)
+            if place.is_absolute() or ".." in place.parts or "\0" in value:
+                raise ValueError(f"{value!r:.60} leads out of the export")
 
 
 def read_recorded(export_dir):

@@ -36,6 +36,8 @@ def run(command, flag_values=None, argv=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the libraries' own chatter
     sys.meta_path.insert(0, _QuietTensorFlow())
     logging.set_verbosity(logging.ERROR)
+    if hasattr(sys.stdout, "reconfigure"):  # a name of a file may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     flag_values = flags.FLAGS if flag_values is None else flag_values
     argv = sys.argv if argv is None else argv
     _define_import(flag_values)
@@ -242,6 +244,8 @@ def parse(flag_values, argv):
         positional = flag_values(argv)[1:]
     except flags.Error as error:
         raise errors.UserError(f"{error} (--help lists the flags)") from error
+    except RecursionError as error:  # absl looks for the closest name of one that has no end
+        raise errors.UserError("a flag has too long a name (--help lists the flags)") from error
     if positional:
         raise errors.UserError(
             f"unexpected argument {positional[0]!r}: flags are written --name=value "

@@ -438,7 +438,8 @@ def constructor_arguments(cls):
         if "__init__" not in vars(base):
             continue
         parameters = inspect.signature(base.__init__).parameters.values()
-        names |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD and p.name != "self"}
+        rest = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        names |= {p.name for p in parameters if p.kind not in rest and p.name != "self"}
     return names
 
 
@@ -457,6 +458,6 @@ def parse_settings(settings):
             )
         try:
             parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             parsed[name] = value
     return parsed

@@ -39,9 +39,10 @@ class Parts:
         for name in ("encoder", "decoder"):
             own = self.own_part(name)
             if own is not None and getattr(self, name, None) is not own:
+                given = getattr(own, "name", own)
                 raise errors.UserError(
-                    f"{name}={own.name!r}: {type(self).__name__} builds networks of its own. Leave "
-                    "it out, or take a model such as vae or cvae."
+                    f"{name}={given!r:.60}: {type(self).__name__} builds networks of its own. "
+                    "Leave it out, or take a model such as vae or cvae."
                 )
 
     def build_latent_parts(self, prior, posterior, components, flow_steps):

@@ -5,7 +5,6 @@ import pathlib
 import stat
 import tarfile
 import zipfile
-import zlib
 from typing import Any, NamedTuple
 
 from vae_zoo import errors
@@ -41,7 +40,9 @@ def files(path):
         raise errors.UserError(f"--dataset={path}: no regular file. Expected an archive.")
     try:
         found = _zip_files(path) if path.suffix.lower() == ".zip" else _tar_files(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError) as error:
+    except (errors.UserError, MemoryError):
+        raise
+    except Exception as error:  # each way of packing raises its own where a file is damaged
         raise errors.UserError(
             f"{path} cannot be read: it is corrupt ({type(error).__name__}). Expected a zip or "
             "tar file of images."
@@ -69,7 +70,7 @@ def _zip_files(path):
 def _zip_member(archive, info):
     try:
         return io.BytesIO(archive.read(info))
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except Exception:  # noqa: BLE001 - damaged: each way of packing raises its own
         return io.BytesIO()  # no image: what decodes it names it
 
 

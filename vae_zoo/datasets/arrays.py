@@ -26,9 +26,9 @@ def open_arrays(path):
         UserError: where it cannot be read, or its arrays are no images or labels.
     """
     images, labels, taken = _read(path)
-    factors, told = _factors(path, images)
     notes = [f"{path.name}: took {', '.join(taken)}"] if taken[0] != "image" else []
     pixel, done = _check_images(path, _whole(path, images))
+    factors, told = _factors(path, images)
     label, names, said = _check_labels(path, labels, images)
     return stored.from_rows(
         str(path),
@@ -75,7 +75,7 @@ def _factors(path, images):
         return None, ()
     try:
         factors = content[name]
-    except ValueError:  # pickled objects
+    except Exception:  # noqa: BLE001 - pickled objects, or a damaged file, which raises anything
         factors = np.empty(0)
     if factors.ndim != 2 or len(factors) != len(images["train"]) or factors.dtype.kind not in "ui":
         return None, (f"{path}: {name} is left out: expected whole numbers, a row for each image",)
@@ -109,6 +109,8 @@ def _read(path):
             found = _choose(path, file.files)  # the other arrays are not read
             images = {split: file[image] for split, (image, _) in found.items()}
             labels = {split: file[label] for split, (_, label) in found.items() if label}
+            if not all(isinstance(a, np.ndarray) for a in (*images.values(), *labels.values())):
+                raise ValueError("a member of the file is no array")
     except FileNotFoundError:
         raise errors.UserError(f"--dataset={path}: no such file.") from None
     except (errors.UserError, MemoryError):

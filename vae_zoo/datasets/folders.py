@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def open_folder(root, skip_broken=False):
         names,
         stored.consecutive({split: len(part) for split, part in rows.items()}),
         notes=[*notes, *said],
-        identity=hashlib.sha256(stamp.encode()).hexdigest()[:16],
+        identity=hashlib.sha256(os.fsencode(stamp)).hexdigest()[:16],
     )
     mixed = len({shape[2] for shape in shapes}) > 1
     return source._replace(skipped=len(broken), channels=3 if mixed else None, shapes=shapes)

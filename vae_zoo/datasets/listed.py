@@ -155,9 +155,9 @@ def open_images(name, treatment, skip_broken=False):
     else:
         raise errors.UserError(f"--images={name}: a file of an unknown kind. {_EXPECTED}.")
     parts = sorted(files)
-    digest = hashlib.sha256(str(path.resolve()).encode())
+    digest = hashlib.sha256(os.fsencode(path.resolve()))
     for part in parts:
-        digest.update(f"{'/'.join(part)} {files[part].stamp}\n".encode())
+        digest.update(os.fsencode(f"{'/'.join(part)} {files[part].stamp}\n"))
     return ListedImages(
         name,
         ["/".join(part) for part in parts],

@@ -7,6 +7,8 @@ from vae_zoo import errors
 MOST_PIXELS = 89_478_485  # of one image, as Pillow's own warning
 _SCALE = 257  # 65535 / 255
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+# Others are not opened whatever a file's name says: Pillow runs Ghostscript on PostScript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _ORIENTATION = 0x0112  # EXIF's tag
 SIXTEEN_BITS = "16-bit values were scaled to 8 bits (65535 became 255)"
 TRANSPARENT = "transparent images were laid over white"
@@ -89,7 +91,7 @@ def _opened(file, name):
     from PIL import Image
 
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:

@@ -51,7 +51,7 @@ class Store:
     def _mapped(self, split):
         """Returns the memory-mapped file of a split, written at the first time."""
         words = f"{self._source.identity} {self._settings} {split}"
-        path = self._cache_dir / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
+        path = self._cache_dir / f"{hashlib.sha256(os.fsencode(words)).hexdigest()[:24]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(suffix=".npy", dir=path.parent)

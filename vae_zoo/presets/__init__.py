@@ -140,8 +140,18 @@ def _unpacked(path, sha256):
         )
     place = _cache() / found[:24]
     if not (place / MARK).exists():
-        with zipfile.ZipFile(path) as archive:
-            _unpack(archive, path, place)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _unpack(archive, path, place)
+        except errors.UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged file raises anything
+            if errors.is_no_room(error):
+                raise
+            raise errors.UserError(
+                f"{path} cannot be unpacked ({type(error).__name__}): it is corrupt, or encrypted. "
+                "Expected the zip of a preset: get it again."
+            ) from error
     return place
 
 
@@ -151,7 +161,7 @@ def _unpack(archive, path, place):
     if sum(info.file_size for info in entries) > _LARGEST:
         raise errors.UserError(f"{path} grows beyond 1 GiB: expected a preset.")
     flat = {pathlib.PurePosixPath(info.filename).name: info for info in entries}
-    if MARK not in flat or len(flat) != len(entries):
+    if MARK not in flat or len(flat) != len(entries) or {"", ".", ".."} & flat.keys():
         raise errors.UserError(f"{path} is no preset: expected the files of one, with {MARK}.")
     place.mkdir(exist_ok=True)
     for name in sorted(flat, key=lambda name: name == MARK):  # the mark last
@@ -171,7 +181,14 @@ def _check(folder, reference):
         ) from error
     for name, value in pairs:
         file = folder / pathlib.PurePath(name).name
-        if not file.is_file() or sha256_of(file) != value:
+        if not _has_sum(file, value):
             raise errors.UserError(
                 f"{file} is damaged: its SHA-256 is not the one in {MARK}. Get the preset again."
             )
+
+
+def _has_sum(file, value):
+    try:
+        return file.is_file() and sha256_of(file) == value
+    except (OSError, ValueError):  # a name too long, or none
+        return False

@@ -202,7 +202,11 @@ class MADE(keras.layers.Layer):
         layers = list(zip(self.masks, self.kernels, self.biases, strict=True))
         x = self._masked(z, *layers[0])
         if self.context:
-            x += keras.ops.matmul(context, self.context_kernel)
+            seen = keras.ops.matmul(context, self.context_kernel)
+            # As many axes as x: of a batch of one TensorFlow's optimizer takes them for the same.
+            for _ in range(len(x.shape) - len(seen.shape)):
+                seen = keras.ops.expand_dims(seen, 0)
+            x += seen
         for layer in layers[1:]:
             x = self._masked(keras.ops.relu(x), *layer)
         return x
