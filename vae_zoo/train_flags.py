@@ -26,6 +26,11 @@ _NUMBERS = {
         "how long: as many steps as fit, measured once; the schedule fits them too",
     ),
     "batch_size": (int, None, "images a step, all workers together"),
+    "accumulate": (
+        int,
+        1,
+        "compute each batch in so many parts, one after the other, where it does not fit",
+    ),
     "learning_rate": (float, None, "Adam's, at its highest"),
     "patience": (int, None, "stop after so many epochs without a better validation loss; 0: never"),
     "ema": (float, None, "momentum of the averaged weights that are evaluated; 0: none"),
@@ -54,8 +59,9 @@ _CHOICES = {
     "jit": ("auto", ["auto", "on", "off"], "XLA; auto: on GPUs only"),
     "strategy": (
         "one",
-        ["one", "mirrored", "multi_worker"],
-        "one device; all GPUs of this process; or many processes (TF_CONFIG)",
+        ["one", "mirrored", "multi_worker", "tpu"],
+        "one device; all GPUs of this process; many processes (TF_CONFIG); or the TPU of this "
+        "machine, or of TPU_NAME (not tried on one)",
     ),
 }
 _SWITCHES = {
@@ -106,7 +112,8 @@ def check_numbers():
     lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
     if len(lengths) > 1:
         raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
-    least = dict.fromkeys(("epochs", "steps", "batch_size", "report_images", "report_samples"), 1)
+    counts = ("epochs", "steps", "batch_size", "accumulate", "report_images", "report_samples")
+    least = dict.fromkeys(counts, 1)
     for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value
         if given is not None and given < value:

@@ -6,7 +6,13 @@ from vae_zoo.training.progress_bar import Forecast, ProgressBar, ProgressLines
 from vae_zoo.training.samples import Samples
 from vae_zoo.training.session import train
 from vae_zoo.training.settings import PRECISIONS, SCHEDULES, STRATEGIES, Outcome, Settings
-from vae_zoo.training.setup import compile_model, is_chief, make_strategy
+from vae_zoo.training.setup import (
+    check_batches,
+    compile_model,
+    is_chief,
+    make_strategy,
+    training_data,
+)
 
 __all__ = [
     "Forecast",
@@ -18,6 +24,7 @@ __all__ = [
     "STRATEGIES",
     "Samples",
     "Settings",
+    "check_batches",
     "compile_model",
     "is_chief",
     "is_started",
@@ -25,4 +32,5 @@ __all__ = [
     "plan",
     "steps_in",
     "train",
+    "training_data",
 ]
