@@ -44,7 +44,7 @@ def start_workers(flags, directory, log, count=2):
                 + [f"--output_dir={directory}"],
                 env={**os.environ, **PLAIN, "TF_CONFIG": json.dumps(cluster)},
                 cwd=ROOT,
-                stdout=open(log / f"worker-{index}.log", "w"),
+                stdout=open(log / f"worker-{index}.log", "a"),
                 stderr=subprocess.STDOUT,
             )
         )
@@ -102,10 +102,13 @@ def test_a_job_whose_workers_are_killed_ends_with_the_same_weights(data_dir, tmp
         for process in processes:  # the other one does not go on alone
             assert process.wait(timeout=240)
         assert not (run / runs.MODEL).exists()
+        if victim:
+            assert "another worker was lost" in (tmp_path / "worker-0.log").read_text()
     end_well(start_workers(flags, run, tmp_path), tmp_path)
     np.testing.assert_array_equal(flat_weights(run), flat_weights(tmp_path / "whole"))
     whole, killed = (runs.read_rows(part / runs.METRICS) for part in (tmp_path / "whole", run))
     assert [row["val_loss"] for row in killed] == [row["val_loss"] for row in whole]
+    assert not list((run / runs.CHECKPOINTS).glob(".worker-*"))
 
 
 def test_a_tpu_that_is_not_there_is_missed_in_one_line(one_line, tmp_path):

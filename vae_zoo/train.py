@@ -4,6 +4,7 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -59,12 +60,31 @@ def train(given=None, own=None):
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), command, splits
     )
-    workers = replicas.Workers(strategy)
-    if not training.is_chief(strategy):
-        _help_in(directory, model, splits, config, settings, strategy, workers)
-        return
-    with runs.held(directory):
-        _train_in(directory, model, splits, config, settings, strategy, workers)
+    with _lost_worker_told():
+        workers = replicas.Workers(strategy)
+        if not training.is_chief(strategy):
+            _help_in(directory, model, splits, config, settings, strategy, workers)
+            return
+        with runs.held(directory):
+            _train_in(directory, model, splits, config, settings, strategy, workers)
+
+
+@contextlib.contextmanager
+def _lost_worker_told():
+    """Ends with one line, and code 1, where another worker of the cluster was lost."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if FLAGS.strategy != "multi_worker":
+            raise
+        print(
+            f"error: another worker was lost ({type(error).__name__}); its own output says why. "
+            "Give all of them the same command again: it goes on from the last whole epoch.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _is_done_already(given):

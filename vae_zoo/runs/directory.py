@@ -206,6 +206,8 @@ def open_run(directory, config, *, overwrite=False, resume=False):
         )
     if is_run:
         _check_same_settings(directory, there, config)
+        for left in (directory / CHECKPOINTS).glob(".worker-*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
         return True
     write_json(directory / CONFIG, config)
     return False
