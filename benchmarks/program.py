@@ -125,7 +125,7 @@ def training_steps(model, splits):
         if splits.binarization != "dynamic":
             return policies.deterministic(image, splits.binarization)
         step = tf.cast(model.optimizer.iterations.value, tf.int64)
-        return policies.drawn(image, tf.stack([tf.constant(splits.seed, tf.int64), step]))
+        return policies.drawn(image, splits.seed, step)
 
     def run_steps(rows, images, labels=None):
         model.reset_metrics()

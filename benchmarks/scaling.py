@@ -27,6 +27,8 @@ FLAGS = harness.define(
 )
 
 _PREDICTED = (8, 64, 1024)  # workers
+_SHARES = (1, 2, 8, 32)  # of a batch, of which one worker's input and noise is timed
+_MOST_IMAGES = 1024  # of that batch: digits has little more
 _TOLERANCE = 1e-4  # of losses and weights, relative: float32 sums in another order
 
 
@@ -53,9 +55,11 @@ def measure(name, settings):
             for kind, group in groups.items()
             for size in settings["batch_sizes"]
         }
+        size = min(settings["batch_sizes"])
         candidates |= {
-            ("inputs", 1, size): lambda size=size: alone.ask("make_inputs", size)[0]
-            for size in settings["batch_sizes"]
+            ("inputs", shares, size): lambda own=(size, shares): alone.ask("make_inputs", own)[0]
+            for shares in _SHARES
+            if shares * size <= _MOST_IMAGES
         }
         speeds = harness.interleave(candidates, settings["rounds"], settings["seconds"])
     rows = [_row(name, *candidate, speeds) for candidate in candidates]
@@ -171,11 +175,11 @@ def _figures(measured, settings):
 def _work(part):
     """Returns the scaling_model.Work of a model's measurements."""
     alone = [r for r in part["rows"] if r["strategy"] == "multi_worker" and r["workers"] == 1]
-    times = [
-        {row["batch_size"]: row["step"]["median"] / 1000 for row in rows}
-        for rows in (alone, part["inputs"])
-    ]
-    return scaling_model.fit_work(*times, part["gradient_bytes"])
+    times = {row["batch_size"]: row["step"]["median"] / 1000 for row in alone}
+    inputs = {
+        row["workers"] * row["batch_size"]: row["step"]["median"] / 1000 for row in part["inputs"]
+    }
+    return scaling_model.fit_work(times, inputs, part["gradient_bytes"])
 
 
 def _check(row, work, link):

@@ -3,8 +3,9 @@
     T(N, b) = a + c b + r (N - 1) b + ring(N),
     ring(N) = 2 (N - 1) / N * gradient bytes * seconds a byte + 2 (N - 1) * latency
 
-for N workers of b images each: a step of one worker; what every worker makes for the whole global
-batch (input and noise); and the ring all-reduce of Patarasuk and Yuan (2009), "Bandwidth optimal
+for N workers of b images each: a step of one worker, its own input and noise included; what the
+images of the others cost its input and noise, which is next to nothing, for it draws and reads its
+own rows alone; and the ring all-reduce of Patarasuk and Yuan (2009), "Bandwidth optimal
 all-reduce algorithms for clusters of workstations": N - 1 steps of reduce-scatter, N - 1 of
 all-gather, each a message of 1/N of the gradient, which TensorFlow sends as one tensor.
 """
@@ -20,7 +21,7 @@ class Work(NamedTuple):
     Attributes:
         fixed: a, seconds.
         image: c, seconds an image of the worker's own.
-        global_image: r, seconds an image of another worker's.
+        global_image: r, seconds that an image of another worker costs the input and noise.
         gradient_bytes: all-reduced in a step.
     """
 
@@ -47,7 +48,7 @@ def fit_work(times, input_times, gradient_bytes):
 
     Args:
         times: {batch size: seconds of a step} of one worker.
-        input_times: {batch size: seconds} of making a batch and its noise alone.
+        input_times: {images of all workers: seconds} of making one worker's share and its noise.
         gradient_bytes: of the trainable variables.
     """
     image, fixed = _line(times)

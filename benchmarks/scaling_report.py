@@ -27,7 +27,7 @@ _PREDICTIONS = {
     "ring": "{transport}",
     "workers": "{workers:,}",
     "ms: compute": "{parts_ms[compute]:.2f}",
-    "other workers' batches": "{parts_ms[global_batch]:.2f}",
+    "other workers' images": "{parts_ms[global_batch]:.2f}",
     "all-reduce": "{parts_ms[all_reduce]:.2f}",
     "images/s": "{images_per_second:,.0f}",
     "efficiency": lambda row: f"{100 * row['efficiency']:.0f}%",
@@ -56,8 +56,8 @@ def _model(figures):
     latency = "assumed" if link["latency_assumed"] else "fitted"
     return (
         "The model: a + c b + r (N - 1) b, and a ring's 2 (N - 1) / N of the gradient's bytes and "
-        "2 (N - 1) messages (Patarasuk and Yuan, 2009); r is what each worker makes of the other "
-        f"workers' batches. Fitted to one worker, and to {link['workers']} workers of "
+        "2 (N - 1) messages (Patarasuk and Yuan, 2009); r is what an image of another worker costs "
+        f"each worker's input and noise. Fitted to one worker, and to {link['workers']} workers of "
         f"{link['batch_size']} images: {1e9 * link['byte']:.2f} ns a byte, "
         f"{1e6 * link['latency']:.0f} µs a message ({latency}). {_unchecked(figures)}Checked on "
         "the rest:\n"

@@ -48,19 +48,19 @@ class Group:
         for process in self._processes:
             process.join()
 
-    def ask(self, request, batch_size):
+    def ask(self, request, size):
         """Returns each worker's answer to a request, one of Trainer's methods.
 
         Args:
             request: the method's name.
-            batch_size: images of the global batch.
+            size: its argument, such as the images of the global batch.
 
         Raises:
             UserError: what a worker raised of these.
             RuntimeError: where a worker fails; it has said why.
         """
         for pipe in self._pipes:
-            pipe.send((request, batch_size))
+            pipe.send((request, size))
         answers = {}
         while len(answers) < len(self._pipes):
             for pipe in connection.wait([p for p in self._pipes if p not in answers]):
@@ -104,9 +104,9 @@ def serve(pipe, spec):
         os.environ["TF_CONFIG"] = json.dumps(spec["cluster"])
     trainer = Trainer(spec)
     while True:
-        request, batch_size = pipe.recv()
+        request, size = pipe.recv()
         try:
-            answer = getattr(trainer, request)(batch_size)
+            answer = getattr(trainer, request)(size)
         except errors.UserError as error:
             answer = error
         pipe.send(answer)
@@ -137,11 +137,15 @@ class Trainer:
         self._started(batch_size)[1](_STEPS)
         return _STEPS
 
-    def make_inputs(self, batch_size):
-        """Makes as many batches, and their noise, without training; returns how many."""
-        if batch_size not in self.inputs:
-            self.inputs[batch_size] = self._input_maker(batch_size)
-        self.inputs[batch_size]()
+    def make_inputs(self, share):
+        """Makes as many batches, and their noise, without training; returns how many.
+
+        Args:
+            share: (images, shares): of a worker, and of how many workers' batch.
+        """
+        if share not in self.inputs:
+            self.inputs[share] = self._input_maker(*share)
+        self.inputs[share]()
         return _STEPS
 
     def losses(self, batch_size):
@@ -173,13 +177,12 @@ class Trainer:
         from vae_zoo import datasets, training
 
         settings = training.Settings(epochs=10_000, strategy=self.spec["strategy"])
-        data = datasets.load("digits", batch_size=batch_size).train_from(0)
+        splits = datasets.load("digits", batch_size=batch_size)
         with self.strategy.scope():
             model = self._model()
             training.compile_model(model, settings, settings.epochs)
         model.steps_per_epoch = None  # each call says how many steps
-        if self.spec["strategy"] != "one":
-            data = self.strategy.experimental_distribute_dataset(data)
+        data = training.training_data(splits, self.strategy, 0)
         iterator, loop = iter(data), model.make_train_function()
 
         def train(steps):
@@ -188,20 +191,23 @@ class Trainer:
 
         return model, train
 
-    def _input_maker(self, batch_size):
+    def _input_maker(self, images, shares):
         import tensorflow as tf
 
-        from vae_zoo import datasets
+        from vae_zoo import datasets, replicas
         from vae_zoo.probability import noise
 
-        iterator = iter(datasets.load("digits", batch_size=batch_size).train_from(0))
+        splits = datasets.load("digits", batch_size=images * shares)
+        last = shares - 1
+        iterator = iter(splits.train_from(0, shares, range(last, shares)))
         shape = [self._model().latent_size]
 
         @tf.function
         def make(iterator):
             total = 0.0
             for step in tf.range(_STEPS):
-                normals = noise.standard_normal(tf.stack([0, step]), 1, batch_size, shape)
+                with replicas.part(last, shares):
+                    normals = noise.standard_normal(tf.stack([0, step]), 1, images, shape)
                 total += next(iterator)["image"][0, 0, 0, 0] + normals[0, 0, 0]
             return total
 

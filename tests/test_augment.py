@@ -36,6 +36,20 @@ def test_augmented_batches_are_functions_of_the_step(binarization, npz):
             np.testing.assert_array_equal(ours["label"], theirs["label"])
 
 
+@pytest.mark.parametrize("binarization", ["none", "dynamic"])
+def test_the_shares_of_a_batch_are_its_rows(binarization, npz):
+    """Of three workers, one with two devices: they read and draw their own images alone."""
+    path = npz(image=COLOUR[:, :15, :13], label=np.arange(40) % 4)  # an odd number of pixels
+    splits = datasets.load(path, batch_size=9, augment=ALL, binarization=binarization)
+    whole = take(splits.train_from(2), 3)
+    first = take(splits.train_from(2, 3, range(1)), 3)
+    others = take(splits.train_from(2, 3, range(1, 3)), 6)  # step by step, one after the other
+    for step, batch in enumerate(whole):
+        shares = [first[step], *others[2 * step : 2 * step + 2]]
+        for name, values in batch.items():
+            np.testing.assert_array_equal(values, np.concatenate([s[name] for s in shares]))
+
+
 def test_labels_and_what_is_not_trained_on_stay(npz):
     path = npz(image=COLOUR, label=np.arange(40) % 4)
     plain, other = (datasets.load(path, batch_size=8, augment=names) for names in ((), ALL))

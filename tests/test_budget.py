@@ -110,3 +110,16 @@ def test_one_length_at_a_time(one_line):
     assert "--steps=5 and --minutes=2.0: expected one" in one_line(train.train, train.FLAGS, given)
     for wrong in ("--steps=0", "--minutes=0", "--minutes=-1"):
         assert wrong in one_line(train.train, train.FLAGS, ["--model=vae", wrong])
+
+
+def test_a_training_of_other_draws_goes_on_and_says_so(pictures, tmp_path, capsys, monkeypatch):
+    """Of a version that made other noise and batches of a seed; it wrote no number of them."""
+    monkeypatch.setattr(vae_zoo.train, "_finish", lambda *given: None)  # its report takes seconds
+    run = train(pictures, tmp_path / "run", epochs=1, max_minutes=1e-9)
+    assert training.is_started(run) and not runs.draws_differ(run)
+    config = runs.read_config(run)
+    runs.write_json(run / runs.CONFIG, {k: v for k, v in config.items() if k != "draws"})
+    capsys.readouterr()
+    train(pictures, run, epochs=1)
+    assert "begun with a version that drew noise and data otherwise" in capsys.readouterr().out
+    assert len(runs.read_rows(run / runs.METRICS)) == 1

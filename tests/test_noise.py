@@ -14,6 +14,15 @@ KNOWN_ANSWERS = [
     ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
     ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
 ]
+# (counter, key, answer) of philox4x32-10 there.
+PHILOX_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
 
 
 def as_int32(words):
@@ -105,15 +114,40 @@ def test_xla_draws_the_same_noise():
     )
 
 
+@pytest.mark.parametrize("counter, key, answer", PHILOX_ANSWERS)
+def test_philox_gives_the_published_answers(counter, key, answer):
+    low, high, key = (np.array(words, np.uint32).view(np.int64)[0]
+                      for words in (counter[:2], counter[2:], key))  # fmt: skip
+    words = tf.bitcast(noise.words(key, high, 1, 4, first=low), tf.uint32)
+    assert tuple(words.numpy()[0]) == answer
+
+
+@pytest.mark.parametrize("dtype, size", [(tf.int32, 6), (tf.uint64, 3)])
+def test_the_words_of_an_image_are_functions_of_its_number(dtype, size):
+    def draw(rows, first):
+        return noise.words(5, 11, rows, size, first, dtype)
+
+    whole = draw(10, 0)
+    np.testing.assert_array_equal(draw(3, 4), whole[4:7])
+    compiled = tf.function(draw, jit_compile=True)(7, tf.constant(3, tf.int64))
+    np.testing.assert_array_equal(compiled, whole[3:])
+    far = draw(2, 2**31)  # beyond int32
+    assert len(np.unique(np.concatenate([far, whole]))) == 12 * whole.shape[1]
+
+
 def test_replicas_see_their_rows_of_the_global_batch(monkeypatch):
     whole = noise.standard_normal((0, 9), 2, 12, [5], stream=1)
     uniforms = noise.philox_uniform((0, 9), 12, (5,))
+    spread = noise.spread_uniform((0, 9), 2, 12)
     for replica in range(3):
         monkeypatch.setattr(replicas, "replica", lambda replica=replica: (3, replica))
         mine = slice(4 * replica, 4 * replica + 4)
         part = noise.standard_normal((0, 9), 2, 4, [5], stream=1)
         np.testing.assert_array_equal(part, whole[:, mine])
         np.testing.assert_array_equal(noise.philox_uniform((0, 9), 4, (5,)), uniforms[mine])
+        whole_uniforms = noise.philox_uniform((0, 9), 4, (5,), whole=True)
+        np.testing.assert_array_equal(whole_uniforms, uniforms)
+        np.testing.assert_allclose(noise.spread_uniform((0, 9), 2, 4), spread[:, mine], atol=1e-6)
 
 
 @pytest.mark.parametrize("per_image", [False, True])

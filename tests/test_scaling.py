@@ -39,7 +39,9 @@ def test_the_figures_of_scaling_check_the_model_and_predict():
     def measured(name, work):
         times = {("multi_worker", count, size): scaling_model.step_time(work, LINK, count, size)
                  for count in (1, 2) for size in (32, 64, 256)}  # fmt: skip
-        times |= {("inputs", 1, size): work.global_image * size for size in (32, 64, 256)}
+        inputs = {("inputs", count, 32): 0.001 + work.global_image * 32 * count
+                  for count in (1, 8, 32)}  # fmt: skip
+        times |= inputs
         times |= {("one", 1, size): times["multi_worker", 1, size] for size in (32, 64, 256)}
         speeds = {candidate: [1 / seconds] * 7 for candidate, seconds in times.items()}
         rows = [scaling._row(name, *candidate, speeds) for candidate in times]

@@ -52,8 +52,8 @@ def test_patience_counts_from_the_best_epoch_after_warm_up(splits, tmp_path, mon
     """Were every epoch worse than the one before it: two of warm-up, one, and two more."""
     losses = iter(range(10))
 
-    def worse(model, splits):
-        figures = validation.validation(model, splits)
+    def worse(*given):
+        figures = validation.validation(*given)
         return lambda *given: {**figures(*given), "loss": next(losses)}
 
     monkeypatch.setattr(training.session, "validation", worse)

@@ -4,6 +4,7 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -35,19 +36,19 @@ def train(given=None, own=None):
     train_flags.check_numbers()
     if own is None and _is_done_already(given):
         return
-    strategy = _strategy() if FLAGS.strategy == "multi_worker" else None
+    # Before any tensor: TensorFlow asks it of these.
+    strategy = _strategy() if FLAGS.strategy in ("multi_worker", "tpu") else None
     dataset = train_request.dataset_settings()
     splits = datasets.load(seed=FLAGS.seed, default_batch_size=recipe.batch_size, **dataset)
     dataset["batch_size"] = splits.batch_size
     for note in splits.notes:
         print(f"note: {note}")
 
-    from vae_zoo import runs, training
-    from vae_zoo.runs import initial
+    from vae_zoo import replicas, runs, training
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
     strategy = strategy or _strategy()
-    chief = training.is_chief(strategy)
+    training.check_batches(splits.batch_size, strategy, FLAGS.accumulate)
     build = train_request.own_model if own else train_request.model_of_flags
     create = build(own or spec, splits, wished)
     settings = train_request.training_settings(recipe, splits, directory, create)
@@ -59,13 +60,31 @@ def train(given=None, own=None):
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), command, splits
     )
-    if not chief:
-        if FLAGS.init_from:
-            initial.copy_weights(model, FLAGS.init_from)
-        training.train(model, splits, directory, settings, strategy=strategy)
-        return
-    with runs.held(directory):
-        _train_in(directory, model, splits, config, settings, strategy)
+    with _lost_worker_told():
+        workers = replicas.Workers(strategy)
+        if not training.is_chief(strategy):
+            _help_in(directory, model, splits, config, settings, strategy, workers)
+            return
+        with runs.held(directory):
+            _train_in(directory, model, splits, config, settings, strategy, workers)
+
+
+@contextlib.contextmanager
+def _lost_worker_told():
+    """Ends with one line, and code 1, where another worker of the cluster was lost."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if FLAGS.strategy != "multi_worker":
+            raise
+        print(
+            f"error: another worker was lost ({type(error).__name__}); its own output says why. "
+            "Give all of them the same command again: it goes on from the last whole epoch.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _is_done_already(given):
@@ -81,17 +100,60 @@ def _is_done_already(given):
     return report is not None
 
 
-def _train_in(directory, model, splits, config, settings, strategy):
+def _help_in(directory, model, splits, config, settings, strategy, workers):
+    """Does the share of a worker that is not the first, and writes nothing."""
+    from vae_zoo import runs, training
+    from vae_zoo.runs import initial, report
+
+    if not workers.chiefs(False):
+        print("the first worker has nothing to train, or a mistake to tell: see what it says")
+        return
+    if FLAGS.init_from:
+        initial.copy_weights(model, FLAGS.init_from)
+    training.train(model, splits, directory, settings, strategy=strategy)
+    num_images, num_samples = (int(number) for number in workers.chiefs([0, 0]))
+    report.evaluate(
+        runs.fresh_copy(model),
+        splits,
+        config,
+        num_images=num_images,
+        num_samples=num_samples,
+        workers=workers,
+    )
+
+
+def _open_run(directory, config, workers):
+    """Returns whether a training goes on in a directory, and the report of one that is over."""
+    from vae_zoo import runs
+    from vae_zoo.runs import finished
+
+    report, opened = None, False
+    try:
+        resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
+        report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+        opened = True
+    finally:
+        workers.chiefs(opened and report is None)  # the others wait to hear whether to train
+    return resumed, report
+
+
+def _train_in(directory, model, splits, config, settings, strategy, workers):
     """Trains a model in a directory that no other process writes to; prints what becomes of it."""
     from vae_zoo import runs, training
     from vae_zoo.runs import finished, initial
 
-    resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
-    report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
+    resumed, report = _open_run(directory, config, workers)
     if report is not None:
         print(finished.text(directory, report))
         return
-    if FLAGS.init_from and not (resumed and runs.is_started(directory)):
+    resumed_steps = resumed and runs.is_started(directory)
+    if resumed_steps and runs.draws_differ(directory):
+        print(
+            "note: this training was begun with a version that drew noise and data otherwise. It "
+            "goes on with the draws of this version: the model will be as good, and not the one "
+            "that either version alone would have trained"
+        )
+    if FLAGS.init_from and not resumed_steps:
         print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
@@ -107,7 +169,7 @@ def _train_in(directory, model, splits, config, settings, strategy):
         callbacks=_callbacks(settings, splits, directory),
         strategy=strategy,
     )
-    _finish(directory, model, splits, config, outcome)
+    _finish(directory, model, splits, config, outcome, workers)
 
 
 def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **settings):
@@ -185,13 +247,14 @@ def list_datasets():
     )
 
 
-def _finish(directory, model, splits, config, outcome):
+def _finish(directory, model, splits, config, outcome, workers):
     """Writes what a finished run leaves: model.keras, report.json, pictures; prints the summary."""
     from vae_zoo import progress, runs
     from vae_zoo.runs import report, summary
 
     fresh = runs.save_model(model, directory / runs.MODEL)
     num_images, num_samples = _report_size(report, fresh, splits, outcome)
+    workers.chiefs([num_images, num_samples])
     bar = progress.Progress(1, "evaluating")
     figures = report.model_figures(
         fresh,
@@ -200,6 +263,7 @@ def _finish(directory, model, splits, config, outcome):
         num_images=num_images,
         num_samples=num_samples,
         progress=bar,
+        workers=workers,
     )
     bar.close()
     report.draw(directory, fresh, splits, FLAGS.seed)

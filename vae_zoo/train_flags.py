@@ -35,6 +35,11 @@ _NUMBERS = {
         "the training has as many steps as fit",
     ),
     "batch_size": (int, None, "images in a step, all workers together" + _OF_RECIPE),
+    "accumulate": (
+        int,
+        1,
+        "compute each batch in so many parts, one after the other, where it does not fit in memory",
+    ),
     "learning_rate": (float, None, "highest learning rate of Adam" + _OF_RECIPE),
     "patience": (
         int,
@@ -85,9 +90,10 @@ _CHOICES = {
     ),
     "strategy": (
         "one",
-        ["one", "mirrored", "multi_worker"],
+        ["one", "mirrored", "multi_worker", "tpu"],
         "one: one device; mirrored: all GPUs of this process; multi_worker: several processes, "
-        "which the environment variable TF_CONFIG names",
+        "which the environment variable TF_CONFIG names; tpu: the TPU of this machine, or of "
+        "TPU_NAME (not tried on one)",
     ),
 }
 _SWITCHES = {
@@ -142,7 +148,8 @@ def check_numbers():
     lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
     if len(lengths) > 1:
         raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
-    least = dict.fromkeys(("epochs", "steps", "batch_size", "report_images", "report_samples"), 1)
+    counts = ("epochs", "steps", "batch_size", "accumulate", "report_images", "report_samples")
+    least = dict.fromkeys(counts, 1)
     for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value
         if given is not None and given < value:

@@ -11,7 +11,15 @@ import keras
 import tensorflow as tf
 
 from vae_zoo import checks, networks
-from vae_zoo.base import Configured, ForUsers, KerasModel, Objective, Parts, Stacks
+from vae_zoo.base import (
+    Accumulating,
+    Configured,
+    ForUsers,
+    KerasModel,
+    Objective,
+    Parts,
+    Stacks,
+)
 from vae_zoo.errors import at_least
 from vae_zoo.probability import distributions, noise, posteriors
 from vae_zoo.probability.elbo import ElboTerms, Latent
@@ -19,7 +27,7 @@ from vae_zoo.training.loop import FiniteMean
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class VAE(Configured, ForUsers, Objective, Parts, Stacks, KerasModel):
+class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasModel):
     """Variational autoencoder: one stochastic layer, its parts chosen by name.
 
     Inputs are a dict {"image": float32 [B, H, W, C] in [0, 1], "label": int32 [B] (optional)}.

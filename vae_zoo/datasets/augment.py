@@ -1,4 +1,4 @@
-"""Training images changed at random: each change is a function of (seed, step) alone."""
+"""Training images changed at random: a function of seed, step and place in the batch alone."""
 
 from vae_zoo import errors
 
@@ -17,7 +17,7 @@ def check(names):
     return tuple(name for name in AUGMENTATIONS if name in names)
 
 
-def apply(names, image, seed, step):
+def apply(names, image, seed, step, first=0):
     """Returns a batch of images, changed at random.
 
     Args:
@@ -25,14 +25,13 @@ def apply(names, image, seed, step):
         image: uint8 [B, H, W, C], of a fixed shape.
         seed: of the run, int.
         step: int64 tensor, of the batch.
+        first: int64 tensor, the place of the first image in the whole batch.
     """
-    import tensorflow as tf
+    from vae_zoo.probability import noise
 
-    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
     for name in names:
-        number = list(AUGMENTATIONS).index(name) + 1  # 0 would be the key of the binarisation
-        own = tf.random.experimental.stateless_fold_in(key, number, alg="philox")
-        draw = tf.random.stateless_uniform([image.shape[0], 3], own, alg="philox")  # [B, 3]
+        use = noise.data_use(step, list(AUGMENTATIONS).index(name) + 1)  # 0 is the binarisation's
+        draw = noise.uniform_rows(seed, use, image.shape[0], 3, first)  # [B, 3]
         image = AUGMENTATIONS[name](image, draw)
     return image
 

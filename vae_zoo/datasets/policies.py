@@ -8,6 +8,8 @@ import numpy as np
 
 from vae_zoo import errors
 
+_INK = 0  # the use of the noise; an augmentation has a number above it
+
 
 def choose(raw, name, wanted, own):
     """Returns the policy for images, or a UserError where the wanted one does not fit.
@@ -33,22 +35,28 @@ def choose(raw, name, wanted, own):
     return policy
 
 
-def drawn(image, key):
+def drawn(image, seed, step, first=0):
     """Returns ink with probability image / 255, to within 2^-16: four pixels a random word.
 
-    Black and white are certain.
+    Black and white are certain. The ink of an image is a function of the seed, the step and its
+    place in the batch.
 
     Args:
         image: uint8 tensor [B, H, W, C], of a fixed shape.
-        key: int64 [2]: the ink is a function of it.
+        seed: of the run, int.
+        step: int64 tensor, of the batch.
+        first: int64 tensor, the place of the first image in the whole batch.
     """
     import tensorflow as tf
 
-    pixels = int(np.prod(image.shape))
-    words = tf.random.stateless_uniform([-(-pixels // 4)], key, None, None, tf.uint64, alg="philox")
+    from vae_zoo.probability import noise
+
+    pixels = int(np.prod(image.shape[1:]))
+    use = noise.data_use(step, _INK)
+    words = noise.words(seed, use, image.shape[0], -(-pixels // 4), first, tf.uint64)
     # Even numbers: all of them lie below the threshold of white, which is 65535.
     words = tf.bitwise.bitwise_and(words, tf.constant(0xFFFEFFFEFFFEFFFE, tf.uint64))
-    draw = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:pixels]
+    draw = tf.reshape(tf.bitcast(words, tf.uint16), [image.shape[0], -1])[:, :pixels]
     threshold = tf.cast(image, tf.uint16) * 257
     return tf.cast(tf.reshape(draw, tf.shape(image)) < threshold, tf.float32)
 

@@ -182,14 +182,19 @@ class Splits:
         data = epochs.flat_map(steps_of).apply(tf.data.experimental.assert_cardinality(steps))
         return self._batches(data)
 
-    def train_from(self, step):
+    def train_from(self, step, shares=1, own=(0,)):
         """Returns endless training batches from a global step on.
 
         Batch t is a function of (seed, t): a resumed run sees what the uninterrupted one does.
+
+        Args:
+            step: the first one.
+            shares: parts that each batch is cut into; a divisor of the batch size.
+            own: which of them are wanted, one after the other: no others are read or drawn.
         """
         import tensorflow as tf
 
-        return self._batches(tf.data.Dataset.counter(start=step))
+        return self._batches(tf.data.Dataset.counter(start=step * len(own)), shares, own)
 
     @property
     def validation(self):
@@ -201,32 +206,45 @@ class Splits:
         """One pass over the test images, in order; the last batch may be smaller."""
         return self._in_order("test")
 
-    def _batches(self, steps):
+    def _batches(self, places, shares=1, own=(0,)):
+        """Returns the own shares of batches: of the first step, of the next, and so on."""
         import tensorflow as tf
+
+        def batch(place):
+            if shares == 1:
+                return self._train_batch(place, 0, self.batch_size)
+            share = own[0] + place % len(own)
+            return self._train_batch(place // len(own), share, self.batch_size // shares)
 
         options = tf.data.Options()
         policy = tf.data.experimental.AutoShardPolicy.DATA  # workers take slices of each batch
         options.experimental_distribute.auto_shard_policy = policy
-        batches = steps.map(self._train_batch, num_parallel_calls=2, deterministic=True)
+        batches = places.map(batch, num_parallel_calls=2, deterministic=True)
         return batches.with_options(options).prefetch(4)
 
-    def _train_batch(self, step):
-        """Returns batch `step`: a permutation of each epoch, changes and ink of each step."""
+    def _train_batch(self, step, share, rows):
+        """Returns a share of batch `step`: an order for each epoch, changes and ink for each step.
+
+        Args:
+            step: int64 tensor.
+            share: number of the share.
+            rows: images of a share.
+        """
         import tensorflow as tf
 
         epoch, place = step // self.steps_per_pass, step % self.steps_per_pass
+        first = tf.cast(share * rows, tf.int64)
         index = tf.random.experimental.index_shuffle(
-            place * self.batch_size + tf.range(self.batch_size, dtype=tf.int64),
+            place * self.batch_size + first + tf.range(rows, dtype=tf.int64),
             [self.seed, tf.cast(epoch, tf.int32)],
             self.num_train - 1,
         )
         image, label = self._gather("train", index)
-        image.set_shape((self.batch_size, *self.image_shape))
+        image.set_shape((rows, *self.image_shape))
         if self.augment:
-            image = augmentations.apply(self.augment, image, self.seed, step)
+            image = augmentations.apply(self.augment, image, self.seed, step, first)
         if self.binarization == "dynamic":
-            key = tf.stack([tf.constant(self.seed, tf.int64), step])
-            image = policies.drawn(image, key)
+            image = policies.drawn(image, self.seed, step, first)
         else:
             image = policies.deterministic(image, self.binarization)
         return {"image": image} if label is None else {"image": image, "label": label}

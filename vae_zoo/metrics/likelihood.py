@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors, memory
+from vae_zoo import errors, memory, replicas
 from vae_zoo.metrics import latent_space, partial_results
 from vae_zoo.metrics.stream import Stream
 
@@ -88,6 +88,7 @@ def evaluate(
     progress=None,
     resume_file=None,
     block_decodes=None,
+    workers=None,
 ):
     """Returns the Evaluation of a model on images.
 
@@ -101,6 +102,8 @@ def evaluate(
         resume_file: where to keep what is done; the same call goes on from it. It is deleted at
             the end. One of other images, weights or settings is ignored with a warning.
         block_decodes: images x samples decoded at once; None is a good size.
+        workers: replicas.Workers that all make this call, each of which computes a share of the
+            blocks; None: one computes all. Several keep nothing in a file.
 
     Raises:
         UserError: for no images, pixels out of range, labels of another length, or a sample
@@ -110,17 +113,19 @@ def evaluate(
     plan = _plan(num_samples, images.shape, block_decodes)
     step = _block_function(model, plan)
     key = partial_results.fingerprint(model, images, labels, seed, plan, num_samples)
-    store = partial_results.PartialResults(resume_file, key)
-    blocks = math.ceil(len(images) / plan.images)
+    workers = workers or replicas.Workers()
+    store = partial_results.PartialResults(resume_file if workers.count == 1 else None, key)
+    starts = range(0, len(images), plan.images)
+    kept = [min(plan.images, len(images) - start) for start in starts]
+    own = workers.share(len(kept))
     with store:
-        for block in range(len(store.blocks), blocks):
+        for block in own[len(store.blocks) :]:
             rows = _block_rows(block, plan.images, len(images))
             result = step(_inputs(images, labels, rows), seed, block, num_samples, plan.chunks)
-            kept = min(plan.images, len(images) - block * plan.images)
-            store.add(result.numpy()[:kept])
+            store.add(result.numpy()[: kept[block]])
             if progress is not None:
-                progress((block + 1) / blocks)
-    results = np.concatenate(store.blocks)
+                progress(len(store.blocks) / len(own))
+    results = workers.joined(store.blocks, kept)
     statistics = latent_space.statistics(model, images, labels, seed=seed)
     store.delete()
     return _summarize(model, results, statistics, num_samples)

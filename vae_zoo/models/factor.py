@@ -10,6 +10,7 @@ the two densities. Algorithm 2 draws a second batch for D's step; see models.adv
 import keras
 import tensorflow as tf
 
+from vae_zoo import replicas
 from vae_zoo.errors import at_least
 from vae_zoo.models.adversary import Adversary
 from vae_zoo.probability import noise
@@ -20,7 +21,8 @@ _PERMUTATION_STREAM = 1000  # beyond the layers' streams
 class FactorVAE(Adversary):
     """VAE with a penalty on the total correlation of its latents, from a discriminator.
 
-    Under a tf.distribute strategy, each replica permutes the latents of its own images.
+    Under a tf.distribute strategy the latents are permuted over the batches of all replicas: each
+    step sums D numbers for each image of the whole batch over them, and sorts as many.
 
     Args:
         image_shape: (H, W, C).
@@ -48,8 +50,12 @@ class FactorVAE(Adversary):
 def permute_dimensions(z, key):
     """Returns z [B, D], each dimension permuted over the batch by itself: a function of the key.
 
+    The batch is that of all replicas; each gets its own rows.
+
     Source: Kim and Mnih (2018), algorithm 1. (tf.random.shuffle is no function of a key.)
     """
-    batch, size = tf.shape(z)[0], z.shape[-1]
-    order = tf.argsort(noise.philox_uniform(key, batch, (size,), _PERMUTATION_STREAM), axis=0)
-    return keras.ops.take_along_axis(z, order, axis=0)
+    rows, size = tf.shape(z)[0], z.shape[-1]
+    uniforms = noise.philox_uniform(key, rows, (size,), _PERMUTATION_STREAM, whole=True)
+    _, index = replicas.replica()
+    own = tf.slice(tf.argsort(uniforms, axis=0), [index * rows, 0], [rows, size])
+    return keras.ops.take_along_axis(replicas.gather(z, axis=0), own, axis=0)

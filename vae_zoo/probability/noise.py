@@ -6,8 +6,8 @@ Two generators, both counter-based (Salmon et al., 2011, "Parallel random number
 * `normal` is portable: Threefry-2x32-20 and Box-Muller in int32 and float32 operations that also
   exist in TFLite, so that one row of seed gives one image on a server, a phone and in a browser.
 * `standard_normal` with one key for the whole batch uses TensorFlow's Philox: fast, the same with
-  and without XLA. It draws for the global batch and slices out this replica's rows, so that any
-  number of workers sees the noise of one.
+  and without XLA. The counter says which image of the global batch a number is for, so that each
+  replica draws its own rows alone, and any number of workers sees the noise of one.
 """
 
 import math
@@ -21,6 +21,8 @@ EVALUATION_STEP = 2**31 - 1  # the key of a validation pass: no training step re
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _STREAMS = 4096  # streams a step: layers of a hierarchy, codes of a sampler
+_OF_DATA = 2**60  # where the uses begin that are no model's
+_PHILOX = 1  # TensorFlow's number of the algorithm
 
 
 def rows(seed, count, start=0):
@@ -142,31 +144,38 @@ def standard_normal(seed, num_samples, batch_size, shape, stream=0):
     if seed.shape.rank == 2:
         draws = normal(seed, [num_samples, *shape], stream)  # [B, K, ...]
         return tf.transpose(draws, [1, 0, *range(2, 2 + len(shape))])
-    return philox_normal(seed, [num_samples], batch_size, shape, stream)
+    return philox_normal(seed, num_samples, batch_size, shape, stream)
 
 
-def philox_normal(seed, leading, batch_size, shape, stream=0):
-    """Returns [*leading, B, *shape] normals of one key, drawn for the global batch and sliced."""
+def philox_normal(seed, num_samples, batch_size, shape, stream=0):
+    """Returns [K, B, *shape] normals of one key: this replica's rows of the global batch."""
+    size = num_samples * math.prod(shape)
+    _, index = replicas.replica()
+    pairs = words(*_key(seed, stream), batch_size, size, index * batch_size)
+    halves = tf.unstack(tf.reshape(pairs, [batch_size, 2, pairs.shape[1] // 2]), axis=1)
+    draws = tf.reshape(_box_muller(*halves)[:, :size], [batch_size, num_samples, *shape])
+    return tf.transpose(draws, [1, 0, *range(2, 2 + len(shape))])
+
+
+def philox_uniform(seed, batch_size, shape=(), stream=0, whole=False):
+    """Returns uniforms in [0, 1) of one key, [B, *shape]: this replica's rows of the whole batch.
+
+    Args:
+        seed: int32 [2].
+        batch_size: B, images on this replica.
+        shape: static shape of what an image gets.
+        stream: the use that is made of them; streams are independent.
+        whole: True: the rows of all replicas, on each of them.
+    """
     count, index = replicas.replica()
-    whole = [*leading, batch_size * count, *shape]
-    size = tf.reduce_prod(whole)
-    first, second = tf.unstack(_philox_words(seed, stream, [2, (size + 1) // 2]))
-    draws = tf.reshape(_box_muller(first, second)[:size], whole)
-    start = [0] * len(leading) + [index * batch_size] + [0] * len(shape)
-    return draws if count == 1 else tf.slice(draws, start, [*leading, batch_size, *shape])
-
-
-def philox_uniform(seed, batch_size, shape=(), stream=0):
-    """Returns [B, *shape] uniforms in [0, 1) of one key, drawn for the global batch and sliced."""
-    count, index = replicas.replica()
-    draws = _unit_interval(_philox_words(seed, stream, [batch_size * count, *shape]))
-    start = [index * batch_size] + [0] * len(shape)
-    return draws if count == 1 else tf.slice(draws, start, [batch_size, *shape])
+    rows, first = (batch_size * count, 0) if whole else (batch_size, batch_size * index)
+    draws = uniform_rows(*_key(seed, stream), rows, math.prod(shape), first)
+    return tf.reshape(draws, [rows, *shape])
 
 
 def shared_uniform(seed, shape, stream=0):
     """Returns uniforms in [0, 1) of one key, float32 [*shape], the same on every replica."""
-    return _unit_interval(_philox_words(seed, stream, shape))
+    return tf.reshape(uniform_rows(*_key(seed, stream), 1, math.prod(shape)), shape)
 
 
 def spread_uniform(seed, num_samples, batch_size, stream=0):
@@ -198,12 +207,51 @@ def spread_uniform(seed, num_samples, batch_size, stream=0):
     return tf.math.floormod(shift + apart + grid / num_samples, 1.0)
 
 
-def _philox_words(seed, stream, shape):
-    """Returns random words as int32: XLA makes other floats of a key, but the same integers."""
-    key = _philox_key(seed, stream)
-    return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg="philox")
+def words(seed, use, rows, size, first=0, dtype=tf.int32):
+    """Returns the random words of a run of images, each a function of (seed, use, image, place).
+
+    Philox4x32-10: the seed is its key, the use the high half of its counter. The low half counts
+    the places: an image takes as many numbers of 128 bits as its words fill.
+
+    Args:
+        seed: int64 scalar, of the run.
+        use: int64 scalar; what different uses get is independent.
+        rows: B, images.
+        size: words an image, static.
+        first: number of the first image.
+        dtype: tf.int32 or tf.uint64. (XLA makes other floats of a counter, but the same integers.)
+
+    Returns:
+        [B, size, rounded up to whole numbers of 128 bits].
+    """
+    together = 16 // dtype.size
+    numbers = -(-size // together)
+    counter = tf.stack([tf.cast(first, tf.int64) * numbers, tf.cast(use, tf.int64)])
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[rows, numbers * together],
+        key=tf.bitcast(tf.reshape(tf.cast(seed, tf.int64), [1]), tf.uint64),
+        counter=tf.bitcast(counter, tf.uint64),
+        alg=_PHILOX,
+        dtype=dtype,
+    )
 
 
-def _philox_key(seed, stream):
+def uniform_rows(seed, use, rows, size, first=0):
+    """Returns uniforms in [0, 1), float32 [B, size], of the rows that `words` gives."""
+    return _unit_interval(words(seed, use, rows, size, first)[:, :size])
+
+
+def data_use(step, number):
+    """Returns the use of words that make a training batch: those of no model's noise.
+
+    Args:
+        step: int64 tensor, of the batch.
+        number: below 16, of what is drawn for it.
+    """
+    return _OF_DATA + 16 * step + number
+
+
+def _key(seed, stream):
+    """Returns the (seed, use) of the words of a noise key, int32 [2], and a stream."""
     run, step = tf.unstack(tf.cast(seed, tf.int64))
-    return tf.stack([run, step * _STREAMS + stream])
+    return run, step * _STREAMS + stream

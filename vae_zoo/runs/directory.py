@@ -19,6 +19,7 @@ from vae_zoo.runs.provenance import git_commit, versions
 
 CONFIG, MODEL, METRICS, REPORT = "config.json", "model.keras", "metrics.csv", "report.json"
 FORMAT = 1  # of a run; a run of before it was counted has none
+DRAWS = 2  # of the noise and the batches that a seed gives in training; 1 is what names none
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # What the commands write into a run, all that --overwrite deletes; config.json, the mark of a run,
 # is replaced in the end, so that the same command goes on after a kill.
@@ -31,7 +32,7 @@ _WITHIN = {  # what they write into its folders; anything else stays there
     CHECKPOINTS: ("step-*", ".worker-*", "checkpoint", "best.weights.h5"),
     TENSORBOARD: ("events.out.tfevents.*", "samples/events.out.tfevents.*", "samples"),
 }
-_MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes")  # on resuming
+_MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes", "accumulate")  # later
 
 
 def read_config(directory):
@@ -137,10 +138,16 @@ def read_report(directory):
 
 def save_model(model, path):
     """Writes a model's .keras file, without optimizer or compilation; returns the fresh copy."""
-    fresh = type(model).from_config(model.get_config())
-    fresh.set_weights(model.get_weights())
+    fresh = fresh_copy(model)
     with atomic(path) as partial:
         fresh.save(partial, overwrite=True)
+    return fresh
+
+
+def fresh_copy(model):
+    """Returns a model of the same weights, without optimizer, compilation or strategy."""
+    fresh = type(model).from_config(model.get_config())
+    fresh.set_weights(model.get_weights())
     return fresh
 
 
@@ -204,15 +211,23 @@ def open_run(directory, config, *, overwrite=False, resume=False):
         )
     if is_run:
         _check_same_settings(directory, there, config)
+        for left in (directory / CHECKPOINTS).glob(".worker-*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
         return True
     write_json(directory / CONFIG, config)
     return False
+
+
+def draws_differ(directory):
+    """Returns whether a run was begun with other draws of noise and batches than today's."""
+    return read_config(directory).get("draws", 1) != DRAWS
 
 
 def describe(model, arguments, dataset, training, command, splits):
     """Returns the content of config.json."""
     return {
         "format": FORMAT,
+        "draws": DRAWS,
         "model": model,
         "arguments": arguments,
         "dataset": dataset,

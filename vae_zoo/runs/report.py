@@ -78,7 +78,22 @@ def affordable(model, splits, num_images, num_samples, training_seconds):
     return images, samples
 
 
-def model_figures(model, splits, config, *, num_images, num_samples, progress=None):
+def evaluate(model, splits, config, *, num_images, num_samples, progress=None, workers=None):
+    """Returns the likelihood.Evaluation of a report; see `model_figures`."""
+    return likelihood.evaluate(
+        model,
+        splits.images("test", num_images),
+        splits.labels("test", num_images),
+        num_samples=num_samples,
+        seed=config["training"]["seed"],
+        progress=progress,
+        workers=workers,
+    )
+
+
+def model_figures(
+    model, splits, config, *, num_images, num_samples, progress=None, workers=None
+):
     """Returns the figures of report.json that need the model: likelihood and latent space.
 
     Args:
@@ -88,11 +103,18 @@ def model_figures(model, splits, config, *, num_images, num_samples, progress=No
         num_images: test images, at most; the first ones.
         num_samples: importance samples for each.
         progress: called with the share that is done.
+        workers: replicas.Workers; the others call `evaluate` meanwhile. None: there are none.
     """
     images, labels = splits.images("test", num_images), splits.labels("test", num_images)
     seed = config["training"]["seed"]
-    evaluation = likelihood.evaluate(
-        model, images, labels, num_samples=num_samples, seed=seed, progress=progress
+    evaluation = evaluate(
+        model,
+        splits,
+        config,
+        num_images=num_images,
+        num_samples=num_samples,
+        progress=progress,
+        workers=workers,
     )
     figures = likelihood_figures(evaluation, config)
     figures |= model.figures()

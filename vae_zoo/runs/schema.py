@@ -39,6 +39,7 @@ _TYPES = {
         "max_minutes": _NUMBER + _NONE,
         "steps": _WHOLE + _NONE,
         "minutes": _NUMBER + _NONE,
+        "accumulate": _WHOLE,
     },
     "report": {
         "model": _TEXT,
@@ -51,6 +52,7 @@ _TYPES = {
     },
 }
 _WHOLE_FILE = {
+    "draws": _WHOLE + _NONE,
     "model": _TEXT,
     "arguments": (dict,),
     "dataset": (dict,),

@@ -5,7 +5,13 @@ from vae_zoo.training.progress_bar import Forecast, ProgressBar, ProgressLines
 from vae_zoo.training.samples import Samples
 from vae_zoo.training.session import train
 from vae_zoo.training.settings import PRECISIONS, SCHEDULES, STRATEGIES, Outcome, Settings
-from vae_zoo.training.setup import compile_model, is_chief, make_strategy
+from vae_zoo.training.setup import (
+    check_batches,
+    compile_model,
+    is_chief,
+    make_strategy,
+    training_data,
+)
 
 __all__ = [
     "Forecast",
@@ -17,10 +23,12 @@ __all__ = [
     "STRATEGIES",
     "Samples",
     "Settings",
+    "check_batches",
     "compile_model",
     "is_chief",
     "make_strategy",
     "plan",
     "steps_in",
     "train",
+    "training_data",
 ]

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from vae_zoo import errors
 
+_BUFFER = 2**25  # bytes of gradients that the replicas sum at a time
+
 
 @keras.saving.register_keras_serializable("vae_zoo")
 class GuardedAdam(keras.optimizers.Adam):
@@ -56,8 +58,9 @@ class GuardedAdam(keras.optimizers.Adam):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         variables = [getattr(v, "value", v) for v in trainable_variables]
-        grads_and_vars = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
-        good = self._is_good([gradient for gradient, _ in grads_and_vars])
+        grads = _summed(list(grads))
+        good = self._is_good(grads)
+        grads_and_vars = list(zip(grads, variables, strict=True))
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._guarded_update, self._distribution_strategy, grads_and_vars, learning_rate, good
         )
@@ -115,6 +118,19 @@ class GuardedAdam(keras.optimizers.Adam):
 
     def finalize_variable_values(self, var_list):
         """Leaves the raw weights in place at the end of `fit`."""
+
+
+def _summed(gradients):
+    """Returns the sums over the replicas of a list of gradients.
+
+    TensorFlow sends those of the last layers first, in buffers of this many bytes: one message
+    for a small model; of a large one, the first buffers travel while the rest is computed.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return gradients
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=_BUFFER)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients, options=options)
 
 
 @keras.saving.register_keras_serializable("vae_zoo")

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import runs
+from vae_zoo import replicas, runs
 from vae_zoo.training import start
 from vae_zoo.training.best import BestWeights
 from vae_zoo.training.checkpoints import Checkpoints
@@ -25,7 +25,7 @@ from vae_zoo.training.history import History
 from vae_zoo.training.interrupts import Interrupted, Signals
 from vae_zoo.training.recovery import Recovery
 from vae_zoo.training.settings import Outcome
-from vae_zoo.training.setup import is_chief, make_strategy
+from vae_zoo.training.setup import is_chief, make_strategy, training_data
 from vae_zoo.training.validation import validation
 
 _CHECKPOINT_SECONDS = 20
@@ -61,6 +61,7 @@ def train(model, splits, directory, settings, callbacks=(), strategy=None):
                 settings,
                 best=best,
                 signals=signals,
+                workers=replicas.Workers(strategy),
                 chief=is_chief(strategy),
             )
         session.restore_or_start()
@@ -78,13 +79,10 @@ def _fit(session, strategy, callbacks):
     session.finish_pending_epoch()
     while not session.ended():
         step, epoch = session.step(), session.epoch()
-        data = splits.train_from(step)
-        if strategy.num_replicas_in_sync > 1 or settings.strategy != "one":
-            data = strategy.experimental_distribute_dataset(data)
         done = step - epoch * splits.steps_per_epoch
         # The rest of a broken epoch is an epoch to Keras; then all the others.
         model.fit(
-            data,
+            training_data(splits, strategy, step),
             initial_epoch=epoch,
             epochs=epoch + 1 if done else settings.epochs,
             steps_per_epoch=splits.steps_per_epoch - done,
@@ -97,10 +95,10 @@ def _fit(session, strategy, callbacks):
 class _Session(keras.callbacks.Callback):
     """A training's state, the model's apart, and what happens between its steps."""
 
-    def __init__(self, model, splits, directory, settings, *, best, signals, chief):
+    def __init__(self, model, splits, directory, settings, *, best, signals, workers, chief):
         super().__init__()
         self.trained, self.splits, self.settings = model, splits, settings
-        self.best, self.signals = best, signals
+        self.best, self.signals, self.workers = best, signals, workers
         names = ("epochs_done", "best_epoch", "restarts")
         self.counts = {name: tf.Variable(0, dtype=tf.int64) for name in names}
         self.best_loss = tf.Variable(np.inf, dtype=tf.float64)
@@ -121,7 +119,7 @@ class _Session(keras.callbacks.Callback):
             chief,
         )
         self.recovery = Recovery(model, self.checkpoints, self.counts["restarts"])
-        self.validate = validation(model, splits)
+        self.validate = validation(model, splits, workers)
         self.restored_metrics = None
         self.saved_at = time.monotonic()
 
@@ -147,7 +145,8 @@ class _Session(keras.callbacks.Callback):
             return "epochs"
         if self.settings.patience and done - self.count("best_epoch") >= self.settings.patience:
             return "patience"
-        return "time" if self.out_of_time() else None
+        # The clocks of several workers differ: that of the first counts.
+        return "time" if self.workers.chiefs(self.out_of_time()) else None
 
     def out_of_time(self):
         return self.clocks.now() >= 60 * (self.settings.max_minutes or np.inf)

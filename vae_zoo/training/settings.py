@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 SCHEDULES = ("constant", "cosine")
-STRATEGIES = ("one", "mirrored", "multi_worker")
+STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -18,7 +18,7 @@ class Settings(NamedTuple):
         seed: run seed.
         precision: dtype policy of the layers.
         jit: "auto", "on" or "off": XLA.
-        strategy: "one", "mirrored" or "multi_worker".
+        strategy: of STRATEGIES; see make_strategy.
         patience: epochs without a better validation objective before stopping, counted after
             warm-up; 0 never stops.
         ema: momentum of the averaged weights; 0: none.
@@ -26,6 +26,7 @@ class Settings(NamedTuple):
         max_minutes: stop after so much training, within an epoch too; None: never.
         steps: optimizer steps that were asked for; epochs follow from them. None: epochs were.
         minutes: of training that were asked for; steps follow from the measured speed, once.
+        accumulate: parts that a batch is computed in, one after the other, where it does not fit.
     """
 
     epochs: int
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     max_minutes: float | None = None
     steps: int | None = None
     minutes: float | None = None
+    accumulate: int = 1
 
 
 class Outcome(NamedTuple):
