@@ -82,6 +82,8 @@ RECIPES = {
     ("biva", "mnist"): Recipe(epochs=40, skip_norm=1000, **_DEEP),
     ("vq_vae", "binarized_mnist"): _CODES,
     ("vq_vae", "mnist"): _CODES,
+    ("sq_vae", "binarized_mnist"): Recipe(epochs=50, **_BINARY),
+    ("sq_vae", "mnist"): Recipe(epochs=50, **_BINARY),
     ("fsq_vae", "binarized_mnist"): _CODES,
     ("fsq_vae", "mnist"): _CODES,
     ("vdm", "binarized_mnist"): _DIFFUSION,

@@ -275,6 +275,22 @@ MODELS = {
         297_248,
         ("resnet", "discrete", "autoregressive", "bound"),
     ),
+    "sq_vae": ModelSpec(
+        "vae_zoo.models.vq:VQVAE",
+        {"quantizer": "stochastic", "codebook_size": 32, "temperature": 0.5, "blocks": 2},
+        {
+            "latent_size": 3,
+            "hidden": (8, 8),
+            "blocks": 1,
+            "codebook_size": 8,
+            "prior_width": 8,
+            "prior_depth": 1,
+        },
+        "Codes drawn from a learned codebook, so that the encoder feels the rate; vq_vae's prior",
+        "Takida et al. 2022; Jang et al. 2017",
+        285_377,
+        ("resnet", "discrete", "autoregressive"),
+    ),
     "fsq_vae": ModelSpec(
         "vae_zoo.models.vq:VQVAE",
         {"quantizer": "fsq", "levels": (8, 6, 5), "blocks": 2},
