@@ -4,6 +4,7 @@ Flags, then a few calls: data, model, training, report. TensorFlow is imported o
 is trained.
 """
 
+import json
 import os
 import pathlib
 import shlex
@@ -26,11 +27,13 @@ def train(given=None, own=None):
     Example: python -m vae_zoo.train --model=conv_vae
     """
     given = sys.argv[1:] if given is None else given
-    if FLAGS.list_models or FLAGS.list_datasets:
-        print(list_models() if FLAGS.list_models else list_datasets())
-        return
+    for name, listed in _LISTS.items():
+        if FLAGS[name].value:
+            print(listed())
+            return
+    protocol = _take_protocol() if FLAGS.recipe else None
     spec = registry.spec(_required_model())
-    recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
+    recipe = protocol.recipe if protocol else recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     train_flags.check_numbers()
     if own is None and _is_done_already(given):
@@ -183,6 +186,54 @@ def list_datasets():
         "\nalso any other image data set of tensorflow-datasets, a folder of images "
         "(class/image, split/class/image), a zip or tar of one, a .npz or .npy file"
     )
+
+
+def list_recipes():
+    """Returns the papers' recipes as a table: score, source, what differs, and what we measured."""
+    rows = [("name", "published", "source", "ours, in minutes", "what differs")]
+    for name, each in recipes.PROTOCOLS.items():
+        published = f"{each.published:.2f} ({each.num_samples:,} samples)"
+        rows.append((name, published, each.source, _our_score(name, each), each.differs))
+    return cli.table(rows) + (
+        "\nnats of the test images; ours: our own recipe, minutes long"
+    )
+
+
+def _our_score(name, protocol):
+    """Returns what benchmarks/results has of a protocol's model on its data, in words."""
+    measured = pathlib.Path(__file__).parent.parent / "benchmarks" / "results" / "zoo.json"
+    figures = json.loads(measured.read_text("utf-8"))["figures"] if measured.exists() else []
+    for row in figures:
+        same_data = (row["model"], row["dataset"]) == (protocol.model, protocol.dataset)
+        if same_data and name.startswith(f"{protocol.model}/"):
+            return f"{row['nll']:.2f} ({row['num_samples']:,} samples, {row['minutes']:.0f} min)"
+    return "not measured"
+
+
+_LISTS = {
+    "list_models": list_models,
+    "list_datasets": list_datasets,
+    "list_recipes": list_recipes,
+}
+
+
+def _take_protocol():
+    """Returns the Protocol of --recipe, and sets the flags of its model and data."""
+    given = [name for name in ("model", "dataset") if FLAGS[name].present]
+    if given:
+        raise errors.UserError(
+            f"--recipe={FLAGS.recipe} and --{given[0]}: expected one of them. The recipe says what "
+            "is trained on what; --set and the other flags go over its numbers."
+        )
+    protocol = recipes.protocol(FLAGS.recipe)
+    FLAGS.model, FLAGS.dataset = protocol.model, protocol.dataset
+    if not FLAGS.output_dir:
+        FLAGS.output_dir = f"runs/recipe-{_plain_name(FLAGS.recipe)}"
+    print(
+        f"recipe {FLAGS.recipe}: {protocol.source} has {protocol.published:.2f} nats "
+        f"({protocol.num_samples:,} importance samples); what differs here: {protocol.differs}"
+    )
+    return protocol
 
 
 def _finish(directory, model, splits, config, outcome):
