@@ -124,6 +124,15 @@ MODELS = {
         777_028,
         ("conv", "flow"),
     ),
+    "hamiltonian_vae": ModelSpec(
+        "vae_zoo.models.hamiltonian:HamiltonianVAE",
+        {"network": "mlp", "latent_size": 40},
+        {**_TINY_MLP, "leapfrog_steps": 2},
+        "The VAE whose samples of the posterior are moved by leapfrog steps under log p(x, z)",
+        "Caterini et al. 2018",
+        1_346_905,
+        ("mlp", "flow"),
+    ),
     "vmf_vae": ModelSpec(
         "vae_zoo.vae:VAE",
         {**_CONV, "latent_size": 10, "posterior": "vmf", "prior": "sphere"},
