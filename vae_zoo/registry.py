@@ -142,6 +142,15 @@ MODELS = {
         534_991,
         ("conv", "sphere"),
     ),
+    "poincare_vae": ModelSpec(
+        "vae_zoo.vae:VAE",
+        {"network": "conv", "latent_size": 10, "posterior": "wrapped", "prior": "ball"},
+        _TINY_CONV,
+        "The VAE whose latents lie in hyperbolic space: normals wrapped onto the Poincare ball",
+        "Mathieu et al. 2019",
+        537_304,
+        ("conv", "hyperbolic"),
+    ),
     "hvae": ModelSpec(
         "vae_zoo.models.hvae:HVAE",
         {**_MLP, "hidden": (200, 200), "latent_size": 50},
