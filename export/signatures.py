@@ -35,6 +35,7 @@ UNSUPPORTED = {
         "their own; sample draws all of them, and gives the top layer's z"
     },
     **dict.fromkeys(("InverseAutoregressiveFlow", "AmortizedFlow"), _FLOW),
+    "WrappedNormalPosterior": _FLOW,
     "WithoutDensity": {"elbo": "the fitted prior draws latents and gives no density of them"},
     "VQVAE": {
         "decode": "its latents are codes of a codebook, which no vector of numbers stands for: "

@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 import vae_zoo
 from vae_zoo.models import gumbel
-from vae_zoo.probability import noise
+from vae_zoo.probability import codebook, noise
 
 tfd = tfp.distributions
 SEED = (0, 3)
@@ -20,7 +20,7 @@ def logits():
 
 def test_samples_follow_the_classes_probabilities(logits):
     normals = tf.random.stateless_normal([20_000, 2, 3, 4], (0, 1))
-    z = gumbel.draw(logits, normals, 0.5).numpy()
+    z = codebook.draw_one_hots(logits, normals, 0.5).numpy()
     np.testing.assert_allclose(z.sum(-1), 1, atol=1e-5)
     assert (np.abs(z - np.rint(z)) < 1e-6).all()
     np.testing.assert_allclose(z.mean(0), tf.nn.softmax(logits), atol=0.02)
@@ -32,7 +32,7 @@ def test_the_gradient_is_that_of_the_gumbel_softmax(logits):
     perturbed = logits - tf.math.log(-tfd.Normal(0.0, 1.0).log_cdf(normals))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([logits, perturbed])
-        hard = tf.reduce_sum(weight * gumbel.draw(logits, normals, 0.5))
+        hard = tf.reduce_sum(weight * codebook.draw_one_hots(logits, normals, 0.5))
         soft = tf.reduce_sum(weight * tf.nn.softmax(perturbed / 0.5))
     expected = tape.gradient(soft, perturbed)
     np.testing.assert_allclose(tape.gradient(hard, logits), expected, rtol=1e-4, atol=1e-6)

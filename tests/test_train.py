@@ -20,7 +20,9 @@ import pytest
 from conftest import run_here
 
 import vae_zoo
-from vae_zoo import evaluate, registry, runs, sample
+from vae_zoo import evaluate, recipes, registry, runs, sample
+from vae_zoo import train as train_module
+from vae_zoo import train_flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
@@ -286,13 +288,52 @@ def test_corrupt_files_are_named(trained, tmp_path):
 
 
 def test_help_and_lists_are_quick(command):
-    for flag in ("--help", "--list_models", "--list_datasets"):
+    for flag in ("--help", "--list_models", "--list_datasets", "--list_recipes"):
         started = time.monotonic()
         result = command("vae_zoo.train", flag, check=True)
         assert time.monotonic() - started < 2  # a second on an idle machine
         assert "vae" in result.stdout or "digits" in result.stdout
         if flag == "--list_models":
             assert all(name in result.stdout for name in registry.MODELS)
+
+
+def test_a_paper_s_recipe_names_its_score_its_source_and_what_differs(capsys):
+    run_here(train_module.train, train_flags.FLAGS, "--list_recipes")
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(recipes.PROTOCOLS) < set(lines)
+    assert "87.63 (5,000 samples)  Burda et al. 2016, appendix D" in lines["iwae/sbm"]
+    assert "not measured" in lines["conv_hvae/sbm"] and " min)" in lines["vae/sbm"]
+
+
+@pytest.mark.parametrize("name", recipes.PROTOCOLS)
+def test_a_paper_s_recipe_makes_its_model(name):
+    protocol = recipes.PROTOCOLS[name]
+    arguments = {**protocol.recipe.arguments, "components": 5}
+    vae_zoo.create_model(protocol.model, image_shape=(28, 28, 1), **arguments)
+    assert (protocol.dataset == "mnist") == name.endswith("/dynamic")
+
+
+def test_a_recipe_trains_with_its_numbers_unless_a_flag_says_otherwise(
+    tmp_path, data_dir, monkeypatch, capsys
+):
+    monkeypatch.setitem(
+        recipes.PROTOCOLS, "iwae/sbm", recipes.PROTOCOLS["iwae/sbm"]._replace(dataset="digits")
+    )
+    flags = ("--recipe=iwae/sbm", "--steps=2", "--set=hidden=(8,)", "--report_images=4")
+    flags += ("--report_samples=2", f"--data_dir={data_dir}", f"--output_dir={tmp_path / 'run'}")
+    run_here(train_module.train, train_flags.FLAGS, *flags)
+    config = runs.read_config(tmp_path / "run")
+    assert config["model"] == "iwae" and config["dataset"]["batch_size"] == 20
+    found = config["arguments"]
+    assert (found["num_samples"], found["latent_size"], tuple(found["hidden"])) == (5, 50, (8,))
+    assert "has 87.63 nats (5,000 importance samples)" in capsys.readouterr().out
+
+
+def test_a_recipe_that_cannot_be_is_refused(one_line):
+    line = one_line(train_module.train, train_flags.FLAGS, ["--recipe=iwae/sbn"])
+    assert "Unknown recipe 'iwae/sbn'. Did you mean 'iwae/sbm'" in line
+    line = one_line(train_module.train, train_flags.FLAGS, ["--recipe=iwae/sbm", "--model=vae"])
+    assert "--recipe=iwae/sbm and --model: expected one of them" in line
 
 
 def kill_while_training(flags, directory, delay, stop=signal.SIGKILL):

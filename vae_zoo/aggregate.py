@@ -127,8 +127,8 @@ def check_model(model, name):
     """Raises a UserError for a model that no fitted prior can stand in, or not this one."""
     layers = hasattr(model, "lower_shapes")
     own = any(getattr(type(model), each) is not getattr(VAE, each) for each in _USE_THE_PRIOR)
-    on_sphere = model.prior_name == "sphere"
-    if layers or own or on_sphere or not model.decodes_z:
+    curved = model.prior_name in ("sphere", "ball")
+    if layers or own or curved or not model.decodes_z:
         kind = "several layers" if layers else "no one vector of normal numbers"
         raise errors.UserError(
             f"--prior={name}: the latents of {model.name} are {kind}. A prior is fitted to a model "

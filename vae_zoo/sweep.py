@@ -11,7 +11,8 @@ from vae_zoo import cli, errors, registry, train_flags
 
 FLAGS = flags.FlagValues()
 FLAGS.append_flag_values(train_flags.FLAGS)
-for _name in ("seed", "resume", "list_models", "list_datasets"):  # of one training
+_OF_ONE = ("seed", "resume", "recipe", "list_models", "list_datasets", "list_recipes")
+for _name in _OF_ONE:
     delattr(FLAGS, _name)
 flags.DEFINE_integer(
     "seeds", 1, "how often each setting is trained: with the seeds 0, 1, ...", flag_values=FLAGS

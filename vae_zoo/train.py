@@ -11,7 +11,7 @@ import shlex
 import sys
 import types
 
-from vae_zoo import cli, datasets, errors, recipes, registry, train_flags, train_request
+from vae_zoo import cli, datasets, errors, recipes, registry, train_flags, train_lists, train_request
 from vae_zoo.train_flags import FLAGS
 
 _LARGE = 50_000_000  # weights
@@ -27,11 +27,13 @@ def train(given=None, own=None):
     Example: python -m vae_zoo.train --model=conv_vae
     """
     given = sys.argv[1:] if given is None else given
-    if FLAGS.list_models or FLAGS.list_datasets:
-        print(list_models() if FLAGS.list_models else list_datasets())
-        return
+    for name, listed in train_lists.LISTS.items():
+        if FLAGS[name].value:
+            print(listed())
+            return
+    protocol = _take_protocol() if FLAGS.recipe else None
     spec = registry.spec(_required_model())
-    recipe = recipes.recipe(FLAGS.model, FLAGS.dataset)
+    recipe = protocol.recipe if protocol else recipes.recipe(FLAGS.model, FLAGS.dataset)
     wished = {**recipe.arguments, **registry.parse_settings(FLAGS["set"].value)}
     train_flags.check_numbers()
     if own is None and _is_done_already(given):
@@ -227,24 +229,23 @@ def _flag(name, value):
     return f"--{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
-def list_models():
-    """Returns the registry as a table: name, idea, source, parameters, tags."""
-    rows = [("name", "idea", "source", "parameters", "tags")]
-    for name in registry.model_names():
-        spec = registry.spec(name)
-        tags = ", ".join(spec.tags)
-        rows.append((name, spec.idea, spec.source, f"{spec.parameters:,}", tags))
-    return cli.table(rows)
-
-
-def list_datasets():
-    """Returns the data sets as a table, and what else --dataset takes."""
-    rows = [("name", "what it is", "binarization")]
-    rows += [(name, spec.idea, spec.binarization) for name, spec in datasets.DATASETS.items()]
-    return cli.table(rows) + (
-        "\nalso any other image data set of tensorflow-datasets, a folder of images "
-        "(class/image, split/class/image), a zip or tar of one, a .npz or .npy file"
+def _take_protocol():
+    """Returns the Protocol of --recipe, and sets the flags of its model and data."""
+    given = [name for name in ("model", "dataset") if FLAGS[name].present]
+    if given:
+        raise errors.UserError(
+            f"--recipe={FLAGS.recipe} and --{given[0]}: expected one of them. The recipe says what "
+            "is trained on what; --set and the other flags go over its numbers."
+        )
+    protocol = recipes.protocol(FLAGS.recipe)
+    FLAGS.model, FLAGS.dataset = protocol.model, protocol.dataset
+    if not FLAGS.output_dir:
+        FLAGS.output_dir = f"runs/recipe-{_plain_name(FLAGS.recipe)}"
+    print(
+        f"recipe {FLAGS.recipe}: {protocol.source} has {protocol.published:.2f} nats "
+        f"({protocol.num_samples:,} importance samples); what differs here: {protocol.differs}"
     )
+    return protocol
 
 
 def _finish(directory, model, splits, config, outcome, workers):

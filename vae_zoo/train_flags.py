@@ -9,6 +9,7 @@ _MOST = 10**9  # of any number; far more than makes sense, and less than what ov
 _LENGTHS = ("epochs", "steps", "minutes")
 _STRINGS = {
     "model": "the model to train: a name of --list_models",
+    "recipe": "a paper's training: its model, data set and numbers; a name of --list_recipes",
     "output_dir": "folder of the run (default: runs/<model>-<dataset>)",
     "manual_dir": "folder of files that you downloaded by hand, from which TensorFlow Datasets "
     "prepares the data set",
@@ -105,6 +106,7 @@ _SWITCHES = {
     "skip_broken": "leave out image files that cannot be read, and say how many",
     "list_models": "list the models, and stop",
     "list_datasets": "list the data sets, and stop",
+    "list_recipes": "list the papers' recipes with their scores and ours, and stop",
 }
 
 

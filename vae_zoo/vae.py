@@ -50,15 +50,15 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
             of the registry have: with relu, colour takes ten times as many steps.
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
-        prior: "standard", "vamp", "mixture", "maf", "realnvp" or "sphere"; see
+        prior: "standard", "vamp", "mixture", "maf", "realnvp", "sphere" or "ball"; see
             vae_zoo.probability.priors. Or an object with `distribution(posterior, label)`, which
             makes p(z), and `draw(seed, temperature)`, which makes z [N, D] for rows of seed; of a
             keras.layers.Layer the weights are saved.
         components: of a mixture prior; pseudo-inputs of vamp.
-        posterior: "normal", "fixed", "full", "householder", "iaf", "planar", "radial" or "vmf"; see
-            vae_zoo.probability.posteriors. Or an object with `parameters`, how many numbers it
-            takes, and `distribution(encoded)`, which makes q(z | x) of them [B, parameters], a
-            diagonal normal or a bijection of it.
+        posterior: "normal", "fixed", "full", "householder", "iaf", "planar", "radial", "vmf" or
+            "wrapped"; see vae_zoo.probability.posteriors. Or an object with `parameters`, how many
+            numbers it takes, and `distribution(encoded)`, which makes q(z | x) of them
+            [B, parameters], a diagonal normal or a bijection of it.
         flow_steps: steps of iaf, planar, radial, maf and realnvp; reflections of householder.
         beta: weight of the rate in the objective; 1 is the ELBO (Higgins et al., 2017).
         warmup_steps: steps over which the weight of the rate rises from 0 to beta.
@@ -93,7 +93,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
     analytic_kl = True  # False where KL(q || p) has no closed form, whatever the parts
     # Parts that it combines with; a subclass says its own, see checks.parts.
     combines = {
-        "prior": ("standard", "vamp", "mixture", "maf", "realnvp", "sphere"),
+        "prior": ("standard", "vamp", "mixture", "maf", "realnvp", "sphere", "ball"),
         "posterior": tuple(posteriors.POSTERIORS),
     }
     training_samples = 1  # K, samples an image of the bound that is trained

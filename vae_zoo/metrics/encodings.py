@@ -34,7 +34,7 @@ class Encoder:
     def __init__(self, model, seed=0, batch_size=None):
         self._model, self._seed, self.batch_size = model, seed, batch_size or _BATCH
         if hasattr(model, "choose"):
-            self.sizes, self.notes = {"code": int(np.prod(model.grid))}, []
+            self.sizes, self.notes = {"code": model.places}, []
             self._function = tf.function(self._codes)
             return
         if not model.decodes_z:

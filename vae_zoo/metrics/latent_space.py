@@ -87,8 +87,7 @@ def _mean_halves(latent):
 
 def has_exact_mean(posterior):
     """Returns whether a posterior's mean is known in closed form, and is that of all samples."""
-    one_for_all_samples = posterior.batch_shape.rank == 1
-    return one_for_all_samples and distributions.has_mean(posterior)
+    return distributions.has_mean(posterior) and posterior.batch_shape.rank == 1
 
 
 def _flat(array):

@@ -16,7 +16,7 @@ import tensorflow_probability as tfp
 from vae_zoo import errors
 from vae_zoo.errors import at_least
 from vae_zoo.probability import noise
-from vae_zoo.probability.codebook import straight_through
+from vae_zoo.probability.codebook import draw_one_hots
 from vae_zoo.probability.elbo import Latent
 from vae_zoo.vae import VAE
 
@@ -68,7 +68,7 @@ class GumbelVAE(VAE):
     def infer(self, encoded, label, num_samples, seed):
         posterior, batch = self.posterior_of(encoded), tf.shape(encoded)[0]
         normals = noise.standard_normal(seed, num_samples, batch, self.variables_and_categories)
-        z = draw(posterior.distribution.logits, normals, self.temperature)  # [K, B, N, C]
+        z = draw_one_hots(posterior.distribution.logits, normals, self.temperature)  # [K, B, N, C]
         z = tf.reshape(z, [num_samples, -1, self.latent_size])
         return [Latent(posterior, self.prior(label), z)]
 
@@ -119,19 +119,3 @@ def _kl_divergence(posterior, prior, name=None):
     """Returns KL(q || p) in nats, the sum over the variables."""
     each = tfd.kl_divergence(posterior.distribution, prior.distribution, name=name)
     return tf.reduce_sum(each, axis=-1)
-
-
-def draw(logits, normals, temperature):
-    """Returns one-hot samples, with the gradient of the Gumbel-softmax.
-
-    Args:
-        logits: [..., C].
-        normals: standard normals, broadcastable with the logits; their Gumbel noise is
-            -log(-log Phi(n)).
-        temperature: of the softmax.
-
-    Source: Jang et al. (2017), eq. 1 and 2, and section 2.2.
-    """
-    perturbed = logits - tf.math.log(-tfd.Normal(0.0, 1.0).log_cdf(normals))
-    hard = tf.one_hot(tf.argmax(perturbed, axis=-1), logits.shape[-1])
-    return straight_through(tf.nn.softmax(perturbed / temperature), hard)

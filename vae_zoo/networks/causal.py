@@ -46,7 +46,17 @@ class CausalTransformer(layers.Layer):
 
     def call(self, codes):
         start = self.vocabulary + 0 * codes[:, :1]
-        x = self.codes(tf.concat([start, codes[:, :-1]], axis=1))
+        return self._logits(self.codes(tf.concat([start, codes[:, :-1]], axis=1)))
+
+    def logits_of(self, one_hots):
+        """Returns the logits of codes as one-hot vectors [N, L, V], with a gradient to these."""
+        table = tf.cast(self.codes.embeddings, self.compute_dtype)  # [V + 1, width]
+        start = tf.zeros_like(one_hots[:, :1, :1], table.dtype) + table[-1]  # [N, 1, width]
+        before = tf.matmul(tf.cast(one_hots[:, :-1], table.dtype), table[:-1])
+        return self._logits(tf.concat([start, before], axis=1))
+
+    def _logits(self, x):
+        """Returns the logits of what is seen at each place, [N, L, width]."""
         x += tf.cast(self.places, x.dtype)
         for block in self.blocks:
             x = block(x)

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 from keras import layers
 
 from vae_zoo import replicas
 from vae_zoo.probability import noise
+
+tfd = tfp.distributions
 
 _RESET = 0  # noise stream: which vectors of the batch take the places of dead codes
 _ALIVE = 0.01  # of an even share of the vectors: the use below which a code is dead
@@ -106,15 +109,97 @@ class Codebook(layers.Layer):
         return {**super().get_config(), **config}
 
 
+@keras.saving.register_keras_serializable("vae_zoo")
+class ResidualCodebook(layers.Layer):
+    """Codebooks in a row, each of what those before it leave: a vector is the sum of one of each.
+
+    Args:
+        size: C, codes of each codebook.
+        dimension: D.
+        decay: of the running counts and means.
+        num_quantizers: n, codebooks.
+
+    Source: Zeghidour et al. (2021), "SoundStream: an end-to-end neural audio codec", algorithm 1.
+    """
+
+    def __init__(self, size, dimension, decay, num_quantizers, **kwargs):
+        super().__init__(dtype="float32", trainable=False, **kwargs)
+        self.books = [Codebook(size, dimension, decay) for _ in range(num_quantizers)]
+        self.built = True
+
+    @property
+    def counts(self):
+        """How often each code is used, [n, C]."""
+        return tf.stack([tf.convert_to_tensor(book.counts) for book in self.books])
+
+    def bounded(self, encoded):
+        """Returns what the nearest vectors are taken of: [..., D]."""
+        return encoded
+
+    def cost(self, encoded, vectors):
+        """Returns the squared distance of the encodings to their vectors, summed, [B]."""
+        return self.books[0].cost(encoded, vectors)
+
+    def nearest(self, encoded):
+        """Returns the codes of vectors [..., D], int32 [..., n]."""
+        return tf.stack([book.nearest(left) for book, left in self._left(encoded)], axis=-1)
+
+    def vectors_of(self, codes):
+        """Returns the vectors of codes [..., n], float32 [..., D]."""
+        each = zip(self.books, tf.unstack(codes, axis=-1), strict=True)
+        return sum(book.vectors_of(of_book) for book, of_book in each)
+
+    def use_of(self, encoded, key):
+        """Returns the Use of the codebooks, [n, ...] each; see Codebook.use_of."""
+        uses = [book.use_of(left, key) for book, left in self._left(encoded)]
+        return Use(*(tf.stack(parts) for parts in zip(*uses, strict=True)))
+
+    def follow(self, use, good=True):
+        """Moves each codebook by its part of a batch's Use, where `good`."""
+        for index, book in enumerate(self.books):
+            book.follow(Use(*(part[index] for part in use)), good)
+
+    def _left(self, encoded):
+        """Yields each codebook and what is left of vectors [..., D] for it."""
+        for book in self.books:
+            yield book, encoded
+            encoded = encoded - book.vectors_of(book.nearest(encoded))
+
+    def get_config(self):
+        first = self.books[0].get_config()
+        config = {name: first[name] for name in ("size", "dimension", "decay")}
+        return {**config, "num_quantizers": len(self.books), "name": self.name}
+
+
 def straight_through(encoded, vectors):
     """Returns the vectors, with the gradient of the encoding."""
     return encoded + tf.stop_gradient(vectors - encoded)
 
 
+def draw_one_hots(logits, normals, temperature):
+    """Returns one-hot samples, with the gradient of the Gumbel-softmax.
+
+    Args:
+        logits: [..., C].
+        normals: standard normals, broadcastable with the logits; their Gumbel noise is
+            -log(-log Phi(n)).
+        temperature: of the softmax.
+
+    Source: Jang et al. (2017), eq. 1 and 2, and section 2.2.
+    """
+    perturbed = logits - tf.math.log(-tfd.Normal(0.0, 1.0).log_cdf(normals))
+    hard = tf.one_hot(tf.argmax(perturbed, axis=-1), logits.shape[-1])
+    return straight_through(tf.nn.softmax(perturbed / temperature), hard)
+
+
 def perplexity(counts):
-    """Returns exp(entropy) of how often each code is used: as many codes, evenly used, say."""
-    share = counts / tf.maximum(tf.reduce_sum(counts), 1e-12)
-    return tf.exp(-tf.reduce_sum(tf.math.xlogy(share, share)))
+    """Returns exp(entropy) of how often each code is used: as many codes, evenly used, say.
+
+    Args:
+        counts: float32 [C]; or [n, C], of which it gives the mean.
+    """
+    share = counts / tf.maximum(tf.reduce_sum(counts, axis=-1, keepdims=True), 1e-12)
+    return tf.reduce_mean(tf.exp(-tf.reduce_sum(tf.math.xlogy(share, share), axis=-1)))
 
 
 def _spare(encoded, uniforms):

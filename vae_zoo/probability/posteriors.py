@@ -1,8 +1,8 @@
-"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, vmf, and flows.
+"""Posteriors q(z | x) as parts of a model: normal, fixed, full, householder, curved ones, flows.
 
 full and householder are normals with correlations, see probability.correlated; vmf is on the
-sphere, see probability.sphere; planar and radial are flows, see probability.planar; iaf,
-the inverse autoregressive flow, is
+sphere, see probability.sphere; wrapped on the Poincare ball, see probability.ball; planar and
+radial are flows, see probability.planar; iaf, the inverse autoregressive flow, is
 
     z_0 = m(x) + s(x) e,   z_t = g_t z_{t-1} + (1 - g_t) m_t,   [m_t, g_t] = MADE_t(z_{t-1}, h(x))
     log q(z_T | x) = log N(e; 0, 1) - sum log s(x) - sum_t sum log g_t
@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vae_zoo import errors
-from vae_zoo.probability import correlated, distributions, planar, sphere
+from vae_zoo.probability import ball, correlated, distributions, planar, sphere
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -240,8 +240,10 @@ POSTERIORS = {
     "planar": planar.PlanarFlow,
     "radial": planar.RadialFlow,
     "vmf": sphere.VonMisesFisherPosterior,
+    "wrapped": ball.WrappedNormalPosterior,
 }
-FLAT = tuple(name for name in POSTERIORS if name != "vmf")  # whose z may be any point
+# Whose z may be any point.
+FLAT = tuple(name for name in POSTERIORS if name not in ("vmf", "wrapped"))
 
 
 def build(name, latent_size, flow_steps, dtype):

@@ -5,6 +5,7 @@
     conditional:  p(z | y) = N(z; m_y, s_y),  learned for each class
     running:      p(z) = N(z; m, C),  which follows the codes; see probability.running
     sphere:       p(z) = 1 / area of the sphere; see probability.sphere
+    ball:         N(0, 1) wrapped onto the Poincare ball; see probability.ball
     maf, realnvp: N(0, 1) carried through invertible steps; see vae_zoo.probability.flows
 
 Tomczak and Welling (2018), "VAE with a VampPrior", eq. 9; Sohn, Lee and Yan (2015), "Learning
@@ -19,6 +20,7 @@ import tensorflow_probability as tfp
 
 from vae_zoo import errors
 from vae_zoo.probability import distributions, flows, noise, posteriors
+from vae_zoo.probability.ball import BallPrior
 from vae_zoo.probability.running import RunningNormal
 from vae_zoo.probability.sphere import SpherePrior
 
@@ -200,6 +202,7 @@ PRIORS = {
     "conditional": ConditionalNormal,
     "running": RunningNormal,
     "sphere": SpherePrior,
+    "ball": BallPrior,
     "maf": flows.MaskedAutoregressivePrior,
     "realnvp": flows.RealNVPPrior,
 }
@@ -228,6 +231,7 @@ def build(name, latent_size, components, image_shape, num_classes, flow_steps=4)
         "conditional": (num_classes, latent_size),
         "running": (latent_size,),
         "sphere": (latent_size,),
+        "ball": (latent_size,),
         "maf": (latent_size, flow_steps),
         "realnvp": (latent_size, flow_steps),
     }

@@ -1,11 +1,13 @@
-"""Quantisers whose codes are fixed places, not learned vectors: finite scalar and lookup-free.
+"""Quantisers other than the codebook of running means: finite scalar, lookup-free, stochastic.
 
     fsq   dimension d is moved into L_d levels: round(bounded(e_d)); codes are all combinations
     lfq   each dimension is its sign: code = sum_d 2^d [e_d > 0]
+    stochastic   the code is drawn: p(code k) is proportional to exp(-||e - v_k||^2 / (2 s^2))
 
 Mentzer, Minnen, Agustsson and Tschannen (2024), "Finite scalar quantization: VQ-VAE made simple",
 section 3.1 and appendix A.1; Yu et al. (2024), "Language model beats diffusion: tokenizer is key to
-visual generation", section 3.1, eq. 5 and 6.
+visual generation", section 3.1, eq. 5 and 6; Takida et al. (2022), "SQ-VAE: variational Bayes on
+discrete representation with self-annealed stochastic quantization", eq. 5 and section 3.2.
 """
 
 import math
@@ -22,8 +24,8 @@ _BEYOND = 1e-3  # of the reach of tanh, that it passes the outermost levels by
 _DECAY = 0.99  # of the running counts
 
 
-class FixedQuantizer(layers.Layer):
-    """A quantiser of fixed codes, which counts how often each is used.
+class CountingQuantizer(layers.Layer):
+    """A quantiser that follows no encodings, and counts how often each code is used.
 
     Attributes:
         size: codes.
@@ -31,7 +33,7 @@ class FixedQuantizer(layers.Layer):
     """
 
     def __init__(self, size, dimension, **kwargs):
-        super().__init__(dtype="float32", trainable=False, **kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.size, self.dimension = size, dimension
         self.counts = replicas.add_shared(self, "counts", (size,), "zeros")
         self.built = True
@@ -49,7 +51,7 @@ class FixedQuantizer(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class FiniteScalarQuantizer(FixedQuantizer):
+class FiniteScalarQuantizer(CountingQuantizer):
     """Each dimension at one of a few levels, evenly spread over [-1, 1].
 
     Args:
@@ -90,7 +92,7 @@ class FiniteScalarQuantizer(FixedQuantizer):
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
-class LookupFreeQuantizer(FixedQuantizer):
+class LookupFreeQuantizer(CountingQuantizer):
     """Each dimension's sign: 2^D codes.
 
     Args:
@@ -133,3 +135,53 @@ class LookupFreeQuantizer(FixedQuantizer):
 
     def get_config(self):
         return {"dimension": self.dimension, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class StochasticCodebook(CountingQuantizer):
+    """Vectors, learned by their gradient, of which each place draws one: the nearer, the likelier.
+
+    How much nearer is learned too: 1 / s^2.
+
+    Args:
+        size: C, codes.
+        dimension: D.
+    """
+
+    def __init__(self, size, dimension, **kwargs):
+        super().__init__(size, dimension, **kwargs)
+        normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.vectors = self._add("vectors", (size, dimension), normal)
+        # At first the codes' logits differ by about 1: squared distances do by about sqrt(8 D).
+        narrow = keras.initializers.Constant(-0.5 * math.log(8.0 * dimension))
+        self.log_precision = self._add("log_precision", (), narrow)
+
+    def _add(self, name, shape, initializer):
+        return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
+
+    def logits(self, encoded):
+        """Returns log p(code | e) up to a constant, for vectors [..., D]: [..., C]."""
+        vectors = tf.convert_to_tensor(self.vectors)
+        product = tf.tensordot(encoded, vectors, [[-1], [1]])
+        near = 2.0 * product - tf.reduce_sum(vectors**2, axis=-1)
+        return tf.exp(self.log_precision) * near
+
+    def nearest(self, encoded):
+        """Returns the codes of vectors [..., D], int32 [...]."""
+        return tf.argmax(self.logits(encoded), axis=-1, output_type=tf.int32)
+
+    def vectors_of(self, codes):
+        """Returns the vectors of codes [...], float32 [..., D]."""
+        return tf.gather(tf.convert_to_tensor(self.vectors), codes)
+
+    def drawn(self, one_hots):
+        """Returns the vectors of codes as one-hot vectors [..., C], with a gradient to these."""
+        return tf.tensordot(one_hots, tf.convert_to_tensor(self.vectors), 1)
+
+    def cost(self, encoded, vectors):
+        """Returns zero for each image, [B]: the rate is what holds encodings to their codes."""
+        del vectors
+        return tf.zeros(tf.shape(encoded)[:1])
+
+    def get_config(self):
+        return {"size": self.size, "dimension": self.dimension, "name": self.name}
