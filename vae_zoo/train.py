@@ -11,7 +11,8 @@ import shlex
 import sys
 import types
 
-from vae_zoo import cli, datasets, errors, recipes, registry, train_flags, train_lists, train_request
+from vae_zoo import cli, datasets, errors, recipes, registry
+from vae_zoo import train_flags, train_lists, train_request
 from vae_zoo.train_flags import FLAGS
 
 _LARGE = 50_000_000  # weights
