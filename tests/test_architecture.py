@@ -80,7 +80,7 @@ def test_imports_go_one_way(part):
     [
         "import vae_zoo",
         "import vae_zoo.registry; vae_zoo.model_names()",
-        "from vae_zoo import train, train_lists; [listed() for listed in train_lists.LISTS.values()]",
+        "from vae_zoo import train, train_lists; [each() for each in train_lists.LISTS.values()]",
         "import vae_zoo.evaluate, vae_zoo.sample, vae_zoo.encode, vae_zoo.score",
         "import vae_zoo.report, vae_zoo.publish, vae_zoo.fit_prior, vae_zoo.sweep",
         "import vae_zoo.presets; vae_zoo.presets.table()",
