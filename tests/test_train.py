@@ -313,6 +313,7 @@ def test_a_paper_s_recipe_makes_its_model(name):
     assert (protocol.dataset == "mnist") == name.endswith("/dynamic")
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_with_its_numbers_unless_a_flag_says_otherwise(
     tmp_path, data_dir, monkeypatch, capsys
 ):
