@@ -241,6 +241,15 @@ MODELS = {
         537_304,
         ("conv", "mmd"),
     ),
+    "ssim_vae": ModelSpec(
+        "vae_zoo.models.ssim:SSIMVAE",
+        {**_CONV, "latent_size": 32},
+        _TINY_CONV,
+        "The VAE with a penalty on the structural dissimilarity of images and reconstructions",
+        "Snell et al. 2017; Wang et al. 2003",
+        554_244,
+        ("conv", "perceptual"),
+    ),
     "wae_gan": ModelSpec(
         "vae_zoo.models.wae_gan:WAEGAN",
         {**_CONV, "latent_size": 10, "posterior": "fixed"},
