@@ -40,8 +40,8 @@ class Parts:
             own = self.own_part(name)
             if own is not None and getattr(self, name, None) is not own:
                 raise errors.UserError(
-                    f"{name}={getattr(own, 'name', own)!r:.60}: {type(self).__name__} builds networks of its own. Leave "
-                    "it out, or take a model such as vae or cvae."
+                    f"{name}={getattr(own, 'name', own)!r:.60}: {type(self).__name__} builds "
+                    "networks of its own. Leave it out, or take a model such as vae or cvae."
                 )
 
     def build_latent_parts(self, prior, posterior, components, flow_steps):

@@ -137,9 +137,13 @@ class NormalMixture(Prior, keras.layers.Layer):
     def build(self, input_shape=None):
         shape = (self.components, self.latent_size)
         normal = keras.initializers.RandomNormal(stddev=1.0)
-        self.means = self.add_weight(shape=shape, initializer=normal, name="means")
-        self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
-        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
+        self.means = self.add_weight(shape=shape, initializer=normal, name="means", autocast=False)
+        self.log_scales = self.add_weight(
+            shape=shape, initializer="zeros", name="log_scales", autocast=False
+        )
+        self.logits = self.add_weight(
+            shape=shape[:1], initializer="zeros", name="logits", autocast=False
+        )
 
     def distribution(self, posterior, label=None):
         del posterior, label
@@ -170,7 +174,10 @@ class ConditionalNormal(Prior, keras.layers.Layer):
 
     def build(self, input_shape=None):
         self.table = self.add_weight(
-            shape=(self.num_classes, 2 * self.latent_size), initializer="zeros", name="table"
+            shape=(self.num_classes, 2 * self.latent_size),
+            initializer="zeros",
+            name="table",
+            autocast=False,
         )
 
     def distribution(self, posterior, label=None):
