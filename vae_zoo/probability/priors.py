@@ -216,7 +216,7 @@ def build(name, latent_size, components, image_shape, num_classes, flow_steps=4)
         UserError: for fewer than one component or step.
     """
     errors.at_least("components", components, 1, whole=True)
-    errors.at_least("flow_steps", flow_steps, 1, whole=True)
+    errors.at_least("flow_steps", flow_steps, 1, whole=True, most=1000)
     arguments = {
         "standard": (latent_size,),
         "vamp": (components, image_shape),
