@@ -63,6 +63,8 @@ def read_manifest(export_dir):
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["name"], manifest["unsupported"], manifest["tolerance"]  # noqa: B018
+        if not isinstance(manifest.get("tflite", {}), dict):
+            raise TypeError("tflite is no table")
         _check_paths(manifest)
         return manifest
     except (FileNotFoundError, NotADirectoryError):

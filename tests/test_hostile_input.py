@@ -125,6 +125,21 @@ def test_an_encoder_that_is_a_text_is_refused_where_none_is_taken(tiny):
         tiny("ladder_vae", encoder="conv")
 
 
+@pytest.mark.parametrize("decay", ["much", 1j, None, [0.5], 1.0, 0])
+def test_a_decay_that_is_no_share_is_one_line(decay, tiny):
+    with pytest.raises(errors.UserError, match="decay=.*: expected a number"):
+        tiny("vq_vae", decay=decay)
+
+
+@pytest.mark.parametrize(
+    "name, argument",
+    [("ladder_vae", "num_layers"), ("vq_vae", "prior_depth"), ("iaf_vae", "flow_steps")],
+)
+def test_a_depth_that_nobody_could_wait_for_is_refused(name, argument, tiny):
+    with pytest.raises(errors.UserError, match=f"{argument}=65536: expected at most"):
+        tiny(name, **{argument: 65536})
+
+
 @pytest.mark.parametrize("name", ["args", "kwargs", "self"])
 def test_what_stands_for_more_arguments_is_none(name):
     for model in registry.model_names():
@@ -172,6 +187,14 @@ def test_an_export_names_no_file_outside_of_it(path, tmp_path):
     (tmp_path / layout.MANIFEST).write_text(json.dumps(made))
     with pytest.raises(errors.UserError, match="export.json cannot be read"):
         checks.read(tmp_path)
+
+
+@pytest.mark.parametrize("kinds", [7, "float32", [1, 2], None])
+def test_a_manifest_of_other_types_is_one_line(kinds, tmp_path):
+    made = {"name": "vae", "unsupported": {}, "tolerance": {}, "tflite": kinds}
+    (tmp_path / layout.MANIFEST).write_text(json.dumps(made))
+    with pytest.raises(errors.UserError, match="export.json cannot be read"):
+        layout.check_output(tmp_path, "vae", [])
 
 
 def test_a_manifest_without_an_end_is_one_line(tmp_path):

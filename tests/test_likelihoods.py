@@ -195,6 +195,17 @@ def test_graphs_xla_and_bfloat16_give_what_eager_float32_does(variant, images):
     np.testing.assert_allclose(low[0], wanted[0], rtol=0.02)
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=names)
+def test_a_call_in_half_precision_takes_the_pixels_own_weights_as_they_are(variant, dtype, images):
+    """Within a layer's call Keras casts weights, unless they say otherwise."""
+    model, short = model_of(**variant), model_of(dtype=dtype, **variant)
+    short.set_weights(model.get_weights())
+    wanted, found = (each({"image": images[:4]}).log_likelihood for each in (model, short))
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, wanted, rtol=0.02)
+
+
 @pytest.mark.parametrize("scale", likelihoods.SCALES)
 def test_an_untrained_model_starts_at_the_mean_and_deviation_of_the_images(scale, images):
     model = model_of(scale=scale)

@@ -179,7 +179,4 @@ def _either(names):
 
 def blocks(value):
     """Returns how many residual blocks a resolution has; a UserError for what is no such number."""
-    errors.at_least("blocks", value, 0, whole=True)
-    if value > _MOST_BLOCKS:
-        raise errors.UserError(f"blocks={value!r}: expected at most {_MOST_BLOCKS:,}.")
-    return int(value)
+    return errors.at_least("blocks", value, 0, whole=True, most=_MOST_BLOCKS)

@@ -28,7 +28,7 @@ def unknown(kind, name, known):
     return UserError(f"Unknown {kind} {name!r}. {hint}")
 
 
-def at_least(name, value, least, whole=False):
+def at_least(name, value, least, whole=False, most=math.inf):
     """Returns an argument's value; a UserError names it where it is below `least`.
 
     Args:
@@ -36,11 +36,14 @@ def at_least(name, value, least, whole=False):
         value: what came.
         least: the smallest value allowed.
         whole: only whole numbers are; the value returned is an int.
+        most: the largest value allowed.
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not least <= value < math.inf or (whole and int(value) != value):
         kind = "whole number" if whole else "number"
         raise UserError(f"{name}={value!r}: expected a {kind} of at least {least}.")
+    if value > most:
+        raise UserError(f"{name}={value!r}: expected at most {most:,}.")
     return int(value) if whole else value
 
 

@@ -75,7 +75,7 @@ class LadderVAE(Hierarchy):
         blocks=1,
         **kwargs,
     ):
-        self.num_layers = at_least("num_layers", num_layers, 1, whole=True)
+        self.num_layers = at_least("num_layers", num_layers, 1, whole=True, most=100)
         self.latent_channels = latent_channels
         super().__init__(
             image_shape, latent_size, network=network, hidden=hidden, blocks=blocks, **kwargs

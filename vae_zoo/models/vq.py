@@ -130,13 +130,13 @@ class VQVAE(Following):
         elif quantizer == "lfq":
             latent_size = codebook_size.bit_length() - 1
         self.commitment = at_least("commitment", commitment, 0)
-        if not 0 < decay < 1:
+        if not 0 < at_least("decay", decay, 0) < 1:
             raise errors.UserError(f"decay={decay!r}: expected a number between 0 and 1.")
         self.decay = decay
         self.prior_width = at_least("prior_width", prior_width, 4, whole=True)
         if self.prior_width % 4:  # heads
             raise errors.UserError(f"prior_width={prior_width!r}: expected a multiple of 4.")
-        self.prior_depth = at_least("prior_depth", prior_depth, 1, whole=True)
+        self.prior_depth = at_least("prior_depth", prior_depth, 1, whole=True, most=100)
         self.temperature = at_least("temperature", temperature, 1e-3)
         super().__init__(image_shape, latent_size or _LATENT_SIZE, network=network, **kwargs)
 

@@ -34,10 +34,12 @@ class FullMixture(priors.Mixture):
 
     def build(self, input_shape=None):
         shape = (self.components, self.latent_size)
-        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
-        self.means = self.add_weight(shape=shape, initializer="zeros", name="means")
+        self.logits = self.add_weight(
+            shape=shape[:1], initializer="zeros", name="logits", autocast=False
+        )
+        self.means = self.add_weight(shape=shape, initializer="zeros", name="means", autocast=False)
         # Lower triangular, F F' = C.
-        self.factors = self.add_weight(shape=(*shape, shape[1]), name="factors")
+        self.factors = self.add_weight(shape=(*shape, shape[1]), name="factors", autocast=False)
 
     def normals(self):
         return tfd.MultivariateNormalTriL(self.means.value, self.factors.value)
@@ -100,7 +102,9 @@ class TwoStage(WithoutDensity):
 
     def build(self, input_shape=None):
         super().build()
-        self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")
+        self.log_scale = self.add_weight(
+            shape=(), initializer="zeros", name="log_scale", autocast=False
+        )
 
     def loss(self, z, seed):
         """Returns the negative ELBO of standardised z [B, D], nats, a scalar; seed int32 [2]."""

@@ -129,8 +129,10 @@ class FlowPrior(keras.layers.Layer):
         for network in self.networks:
             network.build(None)
         shape = (self.latent_size,)
-        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
-        self.log_scale = self.add_weight(shape=shape, initializer="zeros", name="log_scale")
+        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift", autocast=False)
+        self.log_scale = self.add_weight(
+            shape=shape, initializer="zeros", name="log_scale", autocast=False
+        )
 
     def start_at(self, z):
         """Takes mean and deviation of latents [N, D] as shift and scale."""

@@ -105,7 +105,9 @@ class ScaledPixels(keras.layers.Layer):
 
     def _add(self, name, shape, value, **kwargs):
         initial = keras.initializers.Constant(value)
-        return self.add_weight(name=name, shape=shape, initializer=initial, **kwargs)
+        return self.add_weight(
+            name=name, shape=shape, initializer=initial, autocast=False, **kwargs
+        )
 
     @property
     def is_started(self):

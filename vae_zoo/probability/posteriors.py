@@ -258,7 +258,7 @@ def build(name, latent_size, flow_steps, dtype):
     Raises:
         UserError: for fewer than one step.
     """
-    errors.at_least("flow_steps", flow_steps, 1, whole=True)
+    errors.at_least("flow_steps", flow_steps, 1, whole=True, most=1000)
     part = POSTERIORS[name]
     if not issubclass(part, keras.layers.Layer):
         return part(latent_size, flow_steps)

@@ -156,9 +156,13 @@ class NormalMixture(Mixture):
     def build(self, input_shape=None):
         shape = (self.components, self.latent_size)
         normal = keras.initializers.RandomNormal(stddev=1.0)
-        self.means = self.add_weight(shape=shape, initializer=normal, name="means")
-        self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
-        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
+        self.means = self.add_weight(shape=shape, initializer=normal, name="means", autocast=False)
+        self.log_scales = self.add_weight(
+            shape=shape, initializer="zeros", name="log_scales", autocast=False
+        )
+        self.logits = self.add_weight(
+            shape=shape[:1], initializer="zeros", name="logits", autocast=False
+        )
 
     def normals(self):
         return distributions.diagonal_normal(tf.concat([self.means, self.log_scales], -1))
@@ -183,7 +187,10 @@ class ConditionalNormal(Prior, keras.layers.Layer):
 
     def build(self, input_shape=None):
         self.table = self.add_weight(
-            shape=(self.num_classes, 2 * self.latent_size), initializer="zeros", name="table"
+            shape=(self.num_classes, 2 * self.latent_size),
+            initializer="zeros",
+            name="table",
+            autocast=False,
         )
 
     def distribution(self, posterior, label=None):
@@ -223,7 +230,7 @@ def build(name, latent_size, components, image_shape, num_classes, flow_steps=4)
         UserError: for fewer than one component or step.
     """
     errors.at_least("components", components, 1, whole=True)
-    errors.at_least("flow_steps", flow_steps, 1, whole=True)
+    errors.at_least("flow_steps", flow_steps, 1, whole=True, most=1000)
     arguments = {
         "standard": (latent_size,),
         "vamp": (components, image_shape),
