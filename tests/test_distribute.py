@@ -143,6 +143,8 @@ def trained(name, count):
         optimizer = optimizers.GuardedAdam(0.1, epsilon=1.0)
         model.compile(optimizer, run_eagerly={slow})  # graphs of each model take longer
         model.optimizer.build(model.trainable_variables)
+    if not {slow}:
+        model.accumulate = count  # each replica's batch in two parts
     start, model.steps_per_epoch = model.get_weights(), {steps}
     data = training.training_data(splits, strategy, 0)
     history = model.fit(data, steps_per_epoch={steps}, shuffle=False, verbose=0).history
@@ -194,7 +196,7 @@ _NAMES += ["beta_tc_vae", "info_vae"]
     ids=["vae", "all"],
 )
 def test_several_replicas_train_as_one(names, counts, steps, slow, data_dir):
-    """Logical devices of this machine, batches of 24 images; the code runs on GPUs alike."""
+    """Logical devices, batches of 24 images; the fast case has each device compute two parts."""
     code = _REPLICAS.format(
         names=names, counts=counts, steps=steps, slow=slow, data_dir=str(data_dir)
     )
