@@ -98,7 +98,7 @@ class BIVA(hierarchy.Hierarchy):
         network="conv",
         **kwargs,
     ):
-        if size not in SIZES:
+        if size not in tuple(SIZES):
             raise errors.unknown("size", size, SIZES)
         given = {"levels": levels, "latent_channels": latent_channels}
         given["channels"] = None if hidden is None else common.check_one_width("BIVA", hidden)

@@ -103,7 +103,7 @@ class NVAE(Hierarchy):
         **kwargs,
     ):
         checks.no_latent_size(type(self), kwargs)
-        if size not in SIZES:
+        if size not in tuple(SIZES):
             raise errors.unknown("size", size, SIZES)
         given = {"groups": groups, "latent_channels": latent_channels}
         given["channels"] = None if hidden is None else common.check_one_width("NVAE", hidden)

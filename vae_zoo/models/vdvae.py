@@ -95,7 +95,7 @@ class VDVAE(Hierarchy):
         network="conv",
         **kwargs,
     ):
-        if size not in SIZES:
+        if size not in tuple(SIZES):
             raise errors.unknown("size", size, SIZES)
         given = {"num_layers": num_layers, "latent_channels": latent_channels}
         given["width"] = None if hidden is None else common.check_one_width("VDVAE", hidden)
