@@ -9,6 +9,10 @@ def reliability(results):
     found = {name: of(name, results) for name in ("faults", "hostile", "numerics")}
     if any(found.values()):
         yield "## Faults, hostile input, numbers at their bounds\n"
+        yield (
+            "What failed was mended, and that case made again; a case that had ended well was not "
+            "made again after a later change of the code.\n"
+        )
     for name, section in (("faults", _faults), ("hostile", _hostile), ("numerics", _numerics)):
         for result in found[name]:
             yield from section(result["figures"])

@@ -140,6 +140,15 @@ def test_a_depth_that_nobody_could_wait_for_is_refused(name, argument, tiny):
         tiny(name, **{argument: 65536})
 
 
+@pytest.mark.parametrize(
+    "name, argument",
+    [("rae", "regularizer"), ("vdvae", "size"), ("dip_vae", "kind"), ("info_vae", "kernel")],
+)
+def test_a_list_is_no_name(name, argument, tiny):
+    with pytest.raises(errors.UserError, match=r"Unknown .*\[1\]"):
+        tiny(name, **{argument: [1]})
+
+
 @pytest.mark.parametrize("name", ["args", "kwargs", "self"])
 def test_what_stands_for_more_arguments_is_none(name):
     for model in registry.model_names():

@@ -53,7 +53,7 @@ class BetaTCVAE(VAE):
         dataset_size=None,
         **kwargs,
     ):
-        if sampling not in SAMPLINGS:
+        if sampling not in tuple(SAMPLINGS):
             raise errors.unknown("sampling", sampling, SAMPLINGS)
         super().__init__(image_shape, latent_size, **kwargs)
         self.tc_weight = at_least("tc_weight", tc_weight, 0)

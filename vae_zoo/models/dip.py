@@ -47,7 +47,7 @@ class DIPVAE(VAE):
         diagonal_weight=None,
         **kwargs,
     ):
-        if kind not in _DIAGONAL:
+        if kind not in tuple(_DIAGONAL):
             raise errors.unknown("kind", kind, _DIAGONAL)
         super().__init__(image_shape, latent_size, **kwargs)
         self.kind = kind

@@ -150,7 +150,7 @@ def size_of(model, known, size, hidden, latent_channels, **counts):
     Raises:
         UserError: for arguments that make no model.
     """
-    if size not in known:
+    if size not in tuple(known):  # a list has no hash
         raise errors.unknown("size", size, known)
     channels = None if hidden is None else common.check_one_width(model, hidden)
     given = {"channels": channels, "latent_channels": latent_channels, **counts}

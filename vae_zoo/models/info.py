@@ -54,7 +54,7 @@ class InfoVAE(VAE):
     def __init__(
         self, image_shape, latent_size=10, *, beta=0.5, mmd_weight=100.0, kernel="rbf", **kwargs
     ):
-        if kernel not in KERNELS:
+        if kernel not in tuple(KERNELS):
             raise errors.unknown("kernel", kernel, KERNELS)
         super().__init__(image_shape, latent_size, beta=beta, **kwargs)
         self.mmd_weight = at_least("mmd_weight", mmd_weight, 0)

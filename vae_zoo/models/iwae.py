@@ -66,7 +66,7 @@ class IWAE(VAE):
         elbo_weight=0.5,
         **kwargs,
     ):
-        if estimator not in ESTIMATORS:
+        if estimator not in tuple(ESTIMATORS):
             raise errors.unknown("estimator", estimator, ESTIMATORS)
         _check_rate(estimator, kwargs)
         self.training_samples = at_least("num_samples", num_samples, 1, whole=True)

@@ -60,7 +60,7 @@ class RAE(Following):
         posterior="fixed",
         **kwargs,
     ):
-        if regularizer not in REGULARIZERS:
+        if regularizer not in tuple(REGULARIZERS):
             raise errors.unknown("regularizer", regularizer, REGULARIZERS)
         kwargs |= {"beta": beta, "prior": prior, "posterior": posterior}
         super().__init__(image_shape, latent_size, **kwargs)

@@ -283,7 +283,7 @@ class VQVAE(Following):
 
 def _check_quantizer(quantizer, latent_size, codebook_size, levels):
     """Raises a UserError for arguments that make no quantiser."""
-    if quantizer not in QUANTIZERS:
+    if quantizer not in tuple(QUANTIZERS):
         raise errors.unknown("quantizer", quantizer, QUANTIZERS)
     if quantizer in ("fsq", "lfq") and latent_size is not None:
         raise errors.UserError(
