@@ -116,7 +116,7 @@ def test_a_training_of_other_draws_goes_on_and_says_so(pictures, tmp_path, capsy
     """Of a version that made other noise and batches of a seed; it wrote no number of them."""
     monkeypatch.setattr(vae_zoo.train, "_finish", lambda *given: None)  # its report takes seconds
     run = train(pictures, tmp_path / "run", epochs=1, max_minutes=1e-9)
-    assert training.is_started(run) and not runs.draws_differ(run)
+    assert runs.is_started(run) and not runs.draws_differ(run)
     config = runs.read_config(run)
     runs.write_json(run / runs.CONFIG, {k: v for k, v in config.items() if k != "draws"})
     capsys.readouterr()

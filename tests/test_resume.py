@@ -271,8 +271,8 @@ def test_a_signal_during_validation_leaves_the_epoch_to_be_ended(
     """Averaged weights are in place at that moment: the raw ones are saved."""
     real = session.validation
 
-    def interrupted(model, splits):
-        validate = real(model, splits)
+    def interrupted(*given):
+        validate = real(*given)
 
         def once(between):
             os.kill(os.getpid(), signal.SIGINT)

@@ -144,7 +144,7 @@ def test_the_weights_of_samples_estimate_the_mean_likelihood_of_prior_draws(name
     image = (rng.random((1, 8, 8, 1)) < 0.4).astype(np.float32)
     likelihood, _ = model.sample_likelihood(noise.rows(3, 3000))
     drawn = elbo.importance_weighted_bound(likelihood.log_prob(image)[np.newaxis])
-    terms = model.terms({"image": image}, num_samples=1000, analytic=False, seed=(0, 7))
+    terms = model.terms({"image": image}, num_samples=4000, analytic=False, seed=(0, 7))
     weights = elbo.log_weights(terms)
     bound = elbo.importance_weighted_bound(weights)
     np.testing.assert_allclose(bound, drawn, atol=0.12)
