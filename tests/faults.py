@@ -309,9 +309,9 @@ def interrupt(case):
 
 
 def small_files(case):
-    """No file may be larger than some bytes."""
+    """No file may be larger than some kilobytes; the command's words, in a file too, must fit."""
     case.set_up()
-    return case.end_of(case.start(limit=int(2 ** case.rng.uniform(0, 18))))
+    return case.end_of(case.start(limit=int(2 ** case.rng.uniform(11, 18))))
 
 
 def full_disk(case):

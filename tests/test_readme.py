@@ -6,6 +6,7 @@ environment.
 
 import configparser
 import importlib.metadata
+import json
 import os
 import re
 import shlex
@@ -29,6 +30,17 @@ _PAGES = ["README.md", *sorted(
     f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != _GPU
 )]  # fmt: skip
 _PHONE = re.compile(r"<!-- phone -->\n```python\n(.*?)```", re.DOTALL)
+# Runs lists [module, flag, ...] one after the other, as `python -m` does: TensorFlow starts once.
+_IN_ONE_PROCESS = """
+import json, runpy, sys
+for module, *flags in json.loads(sys.argv.pop()):
+    sys.argv[1:] = flags
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{module} {flags} ended with {end.code}")
+"""
 _EXTRAS = "pip install '.[export,serving]'"  # README's commands before it need none
 _ENVIRONMENT = ("-m venv", "pip install")
 _SHORTER = {
@@ -127,18 +139,22 @@ def test_extras_are_looked_for_under_the_names_that_setup_gives_them():
 def test_the_commands_of_readme_and_docs_work_one_after_the_other(
     folder, data_dir, without_extras
 ):
-    """Those of README that come before the extras, after the base install alone."""
+    """Those of README in a process each; those before the extras after the base install alone."""
     readme, *others = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
     before, after = readme.split(_EXTRAS)
-    first, then = commands(before), [c for page in (after, *others) for c in commands(page)]
-    assert len(first) > 10 and len(first + then) > 20
-    assert {command[1] for command in first + then} == {"-m"} and then[0][2] == "export"
+    first, then = commands(before), commands(after)
+    of_docs = [command for page in others for command in commands(page)]
+    assert len(first) > 10 and len(first + then + of_docs) > 20
+    assert {command[1] for command in first + then + of_docs} == {"-m"} and then[0][2] == "export"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(data_dir)}
     base = {**env, "PYTHONPATH": f"{without_extras}:{ROOT}"}
 
-    def run(command, env):
+    def shorter(command):
         _, _, module, *flags = command
-        given = [sys.executable, "-m", module, *flags, *_SHORTER.get(module, [])]
+        return [module, *flags, *_SHORTER.get(module, [])]
+
+    def run(command, env):
+        given = [sys.executable, "-m", *shorter(command)]
         return subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
 
     for command in first:
@@ -150,6 +166,9 @@ def test_the_commands_of_readme_and_docs_work_one_after_the_other(
     for command in then:
         done = run(command, env)
         assert done.returncode == 0, (shlex.join(command), done.stderr[-2000:])
+    code = [sys.executable, "-c", _IN_ONE_PROCESS, json.dumps(list(map(shorter, of_docs)))]
+    done = subprocess.run(code, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     [phone] = _PHONE.findall(after)
     check = "assert image.shape == (1, 28, 28, 1) and 0 <= image.min() < image.max() <= 1"
     code = f"import numpy as np\n{phone}{check}"
