@@ -22,7 +22,7 @@ from vae_zoo.metrics.classifier import fit_classifier
 
 source(Objective.charged_weights)
 images = digits("test")
-small = {"network": "mlp", "hidden": (256,), "latent_size": 2, "epochs": 40}
+small = {"hidden": (256,), "activation": "relu", "latent_size": 2, "epochs": 40}
 models = {
     "autoencoder": trained("vae", beta=0.0, **small),
     "VAE": trained("vae", beta=1.0, **small),
