@@ -270,6 +270,6 @@ def test_every_benchmark_runs(name, packages, flags, command, data_dir):
         flags = (*flags, f"--data_dir={data_dir}")
     if name == "quality":
         flags = (*flags, "--num_samples=2")
-    result = command("benchmarks", name, "--smoke", *flags)
+    result = command("benchmarks", name, "--smoke", *flags, timeout=900)  # a compiler may run
     assert result.returncode == 0, result.stderr[-2000:]
     assert "a smoke run, nothing written" in result.stdout
