@@ -41,6 +41,7 @@ _CONV = {"network": "conv", "activation": "leaky_relu"}
 _TINY_MLP = {"latent_size": 3, "hidden": (16,)}
 _TINY_CONV = {"latent_size": 3, "hidden": (4, 4)}
 _TINY_RESNET = {"latent_size": 3, "hidden": (8, 8), "blocks": 1}
+_TINY_CODES = {**_TINY_RESNET, "codebook_size": 8, "prior_width": 8, "prior_depth": 1}
 
 MODELS = {
     "vae": ModelSpec(
@@ -289,14 +290,7 @@ MODELS = {
     "vq_vae": ModelSpec(
         "vae_zoo.models.vq:VQVAE",
         {"blocks": 2},
-        {
-            "latent_size": 3,
-            "hidden": (8, 8),
-            "blocks": 1,
-            "codebook_size": 8,
-            "prior_width": 8,
-            "prior_depth": 1,
-        },
+        _TINY_CODES,
         "Codes of a learned codebook, with an autoregressive prior trained jointly",
         "van den Oord et al. 2017",
         297_248,
@@ -305,14 +299,7 @@ MODELS = {
     "sq_vae": ModelSpec(
         "vae_zoo.models.vq:VQVAE",
         {"quantizer": "stochastic", "codebook_size": 32, "temperature": 0.5, "blocks": 2},
-        {
-            "latent_size": 3,
-            "hidden": (8, 8),
-            "blocks": 1,
-            "codebook_size": 8,
-            "prior_width": 8,
-            "prior_depth": 1,
-        },
+        _TINY_CODES,
         "Codes drawn from a learned codebook, so that the encoder feels the rate; vq_vae's prior",
         "Takida et al. 2022; Jang et al. 2017",
         285_377,
