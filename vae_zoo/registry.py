@@ -35,7 +35,7 @@ class ModelSpec(NamedTuple):
 # Tags of models whose latent_size does not follow the image.
 _FIXED_LATENTS = {"disentanglement", "discrete", "diffusion", "map"}
 _SMALL_IMAGE = 1024  # numbers: 32 x 32 x 1
-# A leaky rectifier learns several times as fast as a plain one, and colour does not start without.
+# With a plain rectifier these networks learn more slowly, pictures in colour above all.
 _MLP = {"network": "mlp", "activation": "leaky_relu"}
 _CONV = {"network": "conv", "activation": "leaky_relu"}
 _TINY_MLP = {"latent_size": 3, "hidden": (16,)}

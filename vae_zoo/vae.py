@@ -47,7 +47,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
             (discretized_logistic).
         network: "mlp", "conv" or "resnet".
         activation: between the layers of mlp and conv: "relu", or "leaky_relu", which the models
-            of the registry have: with relu, colour takes ten times as many steps.
+            of the registry have: with relu, colour takes several times as many steps.
         hidden: widths of the network; None is its default (networks.DEFAULT_HIDDEN).
         blocks: residual blocks at each resolution (resnet).
         prior: "standard", "vamp", "mixture", "maf", "realnvp", "sphere" or "ball"; see
