@@ -13,210 +13,26 @@ command only read is not what it was. Commands run in forks of a process that ha
 TensorFlow, and are really killed.
 """
 
-import csv
 import ctypes
-import hashlib
-import io
 import json
 import os
 import pathlib
-import resource
 import shutil
 import signal
 import subprocess
 import time
-import zipfile
 
 import numpy as np
 
-from tests import campaign
-from vae_zoo import cli, registry
+from tests import campaign, fault_commands
+from vae_zoo import cli
 
 FLAGS = campaign.FLAGS
 SECONDS = 10.0
 FAILURES = ("traceback", "code", "slow", "differs", "lost", "hang")
-_WAIT = 600.0  # on the clock: machines may be busy
 _NOBODY = 65534
 _MODELS = ("vae", "conv_vae", "cvae", "vq_vae", "ladder_vae")
-_RUN, _DATA = "run", "--dataset=../data.npz"
-_COMMANDS = {  # module, flags; {run} is the run, {out} the folder next to it
-    "train": ("vae_zoo.train", ("--output_dir={run}", _DATA, "--batch_size=16", "--epochs=4")),
-    "evaluate": ("vae_zoo.evaluate", ("--run={run}", "--num_samples=20")),
-    "encode": ("vae_zoo.encode", ("--run={run}", _DATA, "--batch_size=2", "--output={out}/z.npz")),
-    "report": ("vae_zoo.report", ("--run={run}", "--num=8", "--num_images=8")),
-    "fit_prior": ("vae_zoo.fit_prior", ("--run={run}", "--prior=gmm", "--components=2")),
-    "export": ("export", ("--run={run}", "--output_dir={out}/e", "--quantize=none")),
-}
 _SHARES = {"train": 10, "evaluate": 3, "encode": 3, "report": 2, "fit_prior": 2, "export": 2}
-_CLOCKS = ("minutes", "cpu_minutes", "images_per_second", "versions", "git_commit", "command")
-_CLOCKS += ("seconds", "created", "sha256", "bytes")
-
-
-# Commands, and what they leave.
-
-
-def argv_of(command, model, run, out):
-    """Returns the command line of a case."""
-    argv = [flag.format(run=run, out=out) for flag in _COMMANDS[command][1]]
-    if command == "train":
-        argv += [f"--model={model}", "--report_images=4", "--report_samples=2"]
-        argv += [f"--set={name}={value!r}" for name, value in registry.spec(model).tiny.items()]
-    return argv
-
-
-def start(command, argv, place, limit=None, user=None):
-    """Returns the process id of a command that runs in a folder; its output goes to `log` there.
-
-    Args:
-        command: of _COMMANDS.
-        argv: without the program.
-        place: the folder.
-        limit: bytes of a file, at most.
-        user: number of the user that it runs as.
-    """
-    log = open(place / "log", "wb", buffering=0)
-    if user is not None:
-        os.chown(place / "log", user, user)
-    pid = campaign.fork(_run, command, argv, place, log, limit, user)
-    log.close()
-    return pid
-
-
-def _run(command, argv, place, log, limit, user):
-    import importlib
-    import sys
-
-    os.chdir(place)
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    if user is not None:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
-        os.environ["HOME"] = str(place)
-    name = _COMMANDS[command][0]
-    sys.argv = [name, *argv]
-    module = importlib.import_module(f"{name}.__main__" if name == "export" else name)
-    from vae_zoo.training import session
-
-    session._CHECKPOINT_SECONDS = 0.05  # so that a kill meets a checkpoint
-    try:
-        module.main()
-    finally:  # what comes now comes too late
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        sys.stdout.flush()
-
-
-def digest(command, run, out):
-    """Returns {what: SHA-256} of what a command has left, clocks left out."""
-    made = {}
-    if command == "train":
-        made["weights"] = _sha(*_weights(run / "model.keras"))
-        with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
-            made["metrics"] = _sha(*map(_plain, csv.DictReader(file)))
-        made["report"] = _json_sha(run / "report.json")
-    elif command == "evaluate":
-        made["figures"] = _json_sha(run / "evaluation.json")
-    elif command == "encode":
-        made["latents"] = _sha(*_arrays(out / "z.npz"))
-    elif command == "report":
-        made["figures"] = _json_sha(run / "report_page.json")
-        made["page"] = _sha((run / "report.html").exists())
-    elif command == "fit_prior":
-        made["prior"] = _sha(*_arrays(run / "prior-gmm.npz", ("about",)))
-    else:
-        files = sorted((out / "e" / "tflite").glob("*.tflite"))
-        made["tflite"] = _sha(*(path.read_bytes() for path in files))
-        made["recorded"] = _sha(*_arrays(out / "e" / "recorded.npz"))
-        (version,) = sorted((out / "e" / "saved_model").glob("*/*"))[-1:]
-        variables = sorted((version / "variables").glob("*.data*"))
-        made["variables"] = _sha(*(path.read_bytes() for path in variables))
-    return made
-
-
-def _weights(path):
-    import h5py
-
-    with zipfile.ZipFile(path) as archive:
-        content = archive.read("model.weights.h5")
-    found = []
-    with h5py.File(io.BytesIO(content)) as file:
-        file.visititems(
-            lambda name, item: found.append((name, item[()].tobytes()))
-            if isinstance(item, h5py.Dataset)
-            else None
-        )
-    return sorted(found)
-
-
-def _arrays(path, without=()):
-    with np.load(path) as file:
-        return [(name, file[name].tobytes()) for name in file.files if name not in without]
-
-
-def _json_sha(path):
-    return _sha(_plain(json.loads(path.read_text(encoding="utf-8"))))
-
-
-def _plain(tree):
-    """Returns a tree without its clocks, and without the names of runs."""
-    if isinstance(tree, dict):
-        kept = {name: _plain(item) for name, item in tree.items() if name not in _CLOCKS}
-        if "reports" in kept:
-            kept["reports"] = list(kept["reports"].values())
-        return kept
-    return [_plain(item) for item in tree] if isinstance(tree, list) else tree
-
-
-def _sha(*parts):
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-# What an undisturbed command leaves, made once.
-
-
-class Reference:
-    """Undisturbed commands of each model.
-
-    Args:
-        place: the folder that keeps them; ../data.npz of a case lies there.
-    """
-
-    def __init__(self, place):
-        self.place = pathlib.Path(place)
-        self.place.mkdir(parents=True, exist_ok=True)
-        data = self.place / "data.npz"
-        if not data.exists():
-            rng = np.random.default_rng(0)
-            image = (rng.random((80, 8, 8)) < 0.4).astype(np.uint8) * 255
-            np.savez(data, image=image, label=np.arange(80) % 4)
-
-    def of(self, model, command):
-        """Returns {"digest": ..., "seconds": ...} of a command, and the folder it worked in."""
-        place = self.place / model
-        known = place / f"{command}.json"
-        if command != "train":
-            self.of(model, "train")
-        if not known.exists():
-            place.mkdir(exist_ok=True)
-            begun = time.monotonic()
-            pid = start(command, argv_of(command, model, _RUN, "."), place)
-            code = campaign.wait(pid, _WAIT)
-            if code:
-                text = (place / "log").read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"{command} of {model} ends with {code}: {text[-2000:]}")
-            found = {
-                "digest": digest(command, place / _RUN, place),
-                "seconds": time.monotonic() - begun,
-            }
-            if command == "train":
-                shutil.copytree(place / _RUN, place / "trained")
-            known.write_text(json.dumps(found), encoding="utf-8")
-        return json.loads(known.read_text(encoding="utf-8"))
 
 
 # Faults. Each is given a Case and lets its command run once, disturbed; it returns the exit code.
@@ -234,19 +50,19 @@ class Case:
         self.rng, self.place, self.model, self.command = rng, place, model, command
         self.moment = float(rng.uniform(0, 1.05)) * reference.of(model, command)["seconds"]
         self.trained = reference.place / model / "trained"
-        self.run, self.cpu = _RUN, 0.0
+        self.run, self.cpu = fault_commands.RUN, 0.0
 
-    def set_up(self, run=_RUN):
+    def set_up(self, run=fault_commands.RUN):
         """Copies the trained run there, where the command needs one."""
         self.run = run
         if self.command != "train":
             shutil.copytree(self.trained, self.place / run)
 
     def argv(self):
-        return argv_of(self.command, self.model, self.run, ".")
+        return fault_commands.argv_of(self.command, self.model, self.run, ".")
 
     def start(self, **limits):
-        return start(self.command, self.argv(), self.place, **limits)
+        return fault_commands.start(self.command, self.argv(), self.place, **limits)
 
     def stopped_by(self, number):
         """Runs the command, sends it a signal at the moment, and returns the exit code."""
@@ -270,7 +86,7 @@ class Case:
 
     def end_of(self, pid, before=0.0):
         """Returns the exit code; keeps the processor's seconds that ending took."""
-        end = time.monotonic() + _WAIT
+        end = time.monotonic() + fault_commands.WAIT
         while time.monotonic() < end:
             found, status, used = os.wait4(pid, os.WNOHANG)
             if found:
@@ -382,10 +198,10 @@ def link(case):
     """Killed; the run's folder is a symbolic link to one elsewhere."""
     (case.place / "there").mkdir()
     if case.command == "train":
-        (case.place / _RUN).symlink_to("there")
+        (case.place / fault_commands.RUN).symlink_to("there")
     else:
-        shutil.copytree(case.trained, case.place / "there" / _RUN)
-        (case.place / _RUN).symlink_to("there/run")
+        shutil.copytree(case.trained, case.place / "there" / fault_commands.RUN)
+        (case.place / fault_commands.RUN).symlink_to("there/run")
     return case.stopped_by(signal.SIGKILL)
 
 
@@ -509,7 +325,8 @@ def _second(case, name, reference):
         if not run.exists() and name == "the run's folder removed":
             return _named(case)
         if run.exists() and name != "the run's folder removed":
-            if digest("train", run, out) != reference.of(case.model, "train")["digest"]:
+            untouched = reference.of(case.model, "train")["digest"]
+            if fault_commands.digest("train", run, out) != untouched:
                 return "lost", "the run is not what it was"
     code = case.end_of(case.start())
     if code == 2 and name == "the run's folder removed" and case.command != "train":
@@ -517,7 +334,8 @@ def _second(case, name, reference):
     if code != 0:
         kind = "hang" if code is None else "differs"
         return kind, f"again: {code}: {case.log().strip()[-300:]}"
-    found, wanted = digest(case.command, run, out), reference.of(case.model, case.command)["digest"]
+    found = fault_commands.digest(case.command, run, out)
+    wanted = reference.of(case.model, case.command)["digest"]
     other = [what for what in wanted if found.get(what) != wanted[what]]
     return ("differs", f"other {', '.join(other)}") if other else ("same", "")
 
@@ -538,7 +356,7 @@ def prepare():
     import sklearn.linear_model  # noqa: F401
     import tensorflow_probability  # noqa: F401
 
-    for name, _ in _COMMANDS.values():
+    for name, _ in fault_commands.COMMANDS.values():
         importlib.import_module(f"{name}.__main__" if name == "export" else name)
     from export import bundle  # noqa: F401
     from vae_zoo import training  # noqa: F401
@@ -549,7 +367,7 @@ def faults():
     """Lets faults happen to commands, gives them again, and counts what comes of it."""
     output_dir = pathlib.Path(FLAGS.output_dir or "runs/faults").absolute()
     prepare()
-    reference = Reference(output_dir)
+    reference = fault_commands.Reference(output_dir)
 
     def made(case):
         rng = np.random.default_rng([FLAGS.seed, case])

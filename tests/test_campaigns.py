@@ -117,9 +117,9 @@ def test_a_sample_of_hostile_input(tmp_path):
 FAULTS = """
 import pathlib, sys
 import numpy as np
-from tests import faults
+from tests import fault_commands, faults
 faults.prepare()
-reference = faults.Reference(pathlib.Path(sys.argv[1]))
+reference = fault_commands.Reference(pathlib.Path(sys.argv[1]))
 for number, drawn in enumerate(
     [("SIGKILL", "vae", "train"), ("killed, then moved", "vae", "encode"),
      ("files limited in size", "vae", "encode"), ("killed, an odd name", "vae", "encode")]
