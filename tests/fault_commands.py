@@ -109,8 +109,7 @@ def digest(command, run, out):
         made["tflite"] = _sha(*(path.read_bytes() for path in files))
         made["recorded"] = _sha(*_arrays(out / "e" / "recorded.npz"))
         (version,) = sorted((out / "e" / "saved_model").glob("*/*"))[-1:]
-        variables = sorted((version / "variables").glob("*.data*"))
-        made["variables"] = _sha(*(path.read_bytes() for path in variables))
+        made["variables"] = _sha(*_variables(version / "variables" / "variables"))
     return made
 
 
@@ -127,6 +126,15 @@ def _weights(path):
             else None
         )
     return sorted(found)
+
+
+def _variables(path):
+    """Returns the values of a SavedModel's variables; their order in the file is by chance."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(path))
+    names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
+    return sorted(reader.get_tensor(name).tobytes() for name in names)
 
 
 def _arrays(path, without=()):
