@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vae_zoo
-from vae_zoo import recipes, runs, training
+from vae_zoo import errors, recipes, runs, training
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +112,21 @@ def test_one_length_at_a_time(one_line):
         assert wrong in one_line(train.train, train.FLAGS, ["--model=vae", wrong])
 
 
-def test_a_training_of_other_draws_goes_on_and_says_so(pictures, tmp_path, capsys, monkeypatch):
-    """Of a version that made other noise and batches of a seed; it wrote no number of them."""
+def test_a_training_of_an_earlier_version_goes_on_as_it_was_begun(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    """With its noise and batches, its activation and its optimizer, none of which it names."""
     monkeypatch.setattr(vae_zoo.train, "_finish", lambda *given: None)  # its report takes seconds
-    run = train(pictures, tmp_path / "run", epochs=1, max_minutes=1e-9)
+    old = {"optimizer": "adam", "set": ["activation=relu"]}
+    run = train(pictures, tmp_path / "run", epochs=1, max_minutes=1e-9, **old)
     assert runs.is_started(run) and not runs.draws_differ(run)
     config = runs.read_config(run)
+    assert config["arguments"].pop("activation") == "relu"
+    assert config["training"].pop("optimizer") == "adam"
     runs.write_json(run / runs.CONFIG, {k: v for k, v in config.items() if k != "draws"})
     capsys.readouterr()
     train(pictures, run, epochs=1)
     assert "begun with a version that drew noise and data otherwise" in capsys.readouterr().out
     assert len(runs.read_rows(run / runs.METRICS)) == 1
+    with pytest.raises(errors.UserError, match="optimizer was 'adam', now 'muon'"):
+        train(pictures, run, epochs=1, optimizer="muon")

@@ -12,7 +12,7 @@ from vae_zoo import datasets, registry, runs, training
 from vae_zoo.runs import report
 from vae_zoo.training import session
 
-SETTINGS = training.Settings(epochs=2, ema=0.9)
+SETTINGS = training.Settings(epochs=2, ema=0.9, optimizer="muon")
 CLOCKS = ("minutes", "cpu_minutes", "images_per_second")
 
 

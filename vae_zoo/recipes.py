@@ -13,9 +13,10 @@ class Recipe(NamedTuple):
     """How a model is trained on a data set.
 
     Attributes:
-        epochs, steps, batch_size, learning_rate, schedule, patience, ema, skip_norm: see
-            training.Settings and the flags of the same names. Where steps are given, epochs follow
-            from them: a hundred epochs of a few pictures would be a few hundred steps.
+        epochs, steps, batch_size, learning_rate, schedule, patience, ema, skip_norm,
+            optimizer: see training.Settings and the flags of the same names. Where steps are
+            given, epochs follow from them: a hundred epochs of a few pictures would be a few
+            hundred steps.
         arguments: constructor arguments, over the registry's.
         published: a published score to compare with, in words, with its source.
     """
@@ -28,6 +29,7 @@ class Recipe(NamedTuple):
     patience: int = 0
     ema: float = 0.0
     skip_norm: float | None = None
+    optimizer: str = "muon"
     arguments: dict = {}  # noqa: RUF012
     published: str = ""
 
@@ -127,9 +129,14 @@ class Protocol(NamedTuple):
     differs: str
 
 
-_BURDA = Recipe(epochs=3280, batch_size=20, arguments={"hidden": (200, 200), "latent_size": 50})
+_ADAM = Recipe(optimizer="adam")
+_BURDA = _ADAM._replace(
+    epochs=3280, batch_size=20, arguments={"hidden": (200, 200), "latent_size": 50}
+)
 _BURDA_DIFFERS = "a leaky rectifier for tanh, a cosine for eight falling rates, Adam's own epsilon"
-_TOMCZAK = Recipe(epochs=2000, batch_size=100, learning_rate=5e-4, schedule="constant", patience=50)
+_TOMCZAK = _ADAM._replace(
+    epochs=2000, batch_size=100, learning_rate=5e-4, schedule="constant", patience=50
+)
 _WARM_UP = {"warmup_steps": 50_000}  # 100 epochs of 500 steps
 _LAYERS = {"hidden": (300, 300), "latent_size": 40, **_WARM_UP}
 _TWO_LEVELS = {"latent_size": 40, "lower_size": 40, "between": (300, 300), **_WARM_UP}

@@ -53,6 +53,8 @@ def train(given=None, own=None):
     strategy = strategy or _strategy()
     training.check_batches(splits.batch_size, strategy, FLAGS.accumulate)
     build = train_request.own_model if own else train_request.model_of_flags
+    if not FLAGS.overwrite:
+        recipe, wished = train_request.as_begun(directory, spec, recipe, wished)
     create = build(own or spec, splits, wished)
     settings = train_request.training_settings(recipe, splits, directory, create)
     with strategy.scope():

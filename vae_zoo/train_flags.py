@@ -41,7 +41,7 @@ _NUMBERS = {
         1,
         "compute each batch in so many parts, one after the other, where it does not fit in memory",
     ),
-    "learning_rate": (float, None, "highest learning rate of Adam" + _OF_RECIPE),
+    "learning_rate": (float, None, "highest learning rate" + _OF_RECIPE),
     "patience": (
         int,
         None,
@@ -79,6 +79,12 @@ _NUMBERS = {
 }
 _CHOICES = {
     "schedule": (None, ["constant", "cosine"], "course of the learning rate" + _OF_RECIPE),
+    "optimizer": (
+        None,
+        ["adam", "muon"],
+        "muon: steps of layers' kernels that count all directions the same, Adam's of all else; "
+        "adam: Adam for all" + _OF_RECIPE,
+    ),
     "precision": (
         "float32",
         ["float32", "mixed_bfloat16", "mixed_float16"],

@@ -62,6 +62,22 @@ def own_model(model, splits, wished):
     return functools.partial(type(model).from_config, model.get_config())
 
 
+def as_begun(directory, spec, recipe, wished):
+    """Returns recipe and arguments; defaults are those that a run in a directory was begun with.
+
+    Args:
+        directory: the --output_dir, with a run of an earlier version or not.
+        spec: the registry's ModelSpec.
+        recipe: a Recipe.
+        wished: as for model_of_flags.
+    """
+    from vae_zoo import runs
+
+    arguments = runs.begun_without(directory, "arguments")
+    arguments = {name: value for name, value in arguments.items() if name in spec.arguments}
+    return recipe._replace(**runs.begun_without(directory, "training")), {**arguments, **wished}
+
+
 def refuse_for_own(name, arguments, settings):
     """Raises a UserError for what a model object says by itself, given to vae_zoo.train again."""
     if arguments:

@@ -81,8 +81,9 @@ with figures of the same data, binarisation and protocol.
 def _recipe(config):
     batch, training = config["dataset"]["batch_size"], config["training"]
     rate, averages = training["learning_rate"], training["ema"]
+    optimizer = training.get("optimizer", "adam").capitalize()
     return (
-        f"batches of {batch}, learning rate {rate}, {training['schedule']} schedule, "
+        f"{optimizer}, batches of {batch}, learning rate {rate}, {training['schedule']} schedule, "
         f"{f'averaged weights ({averages})' if averages else 'no averaged weights'}"
     )
 

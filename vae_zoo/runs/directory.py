@@ -32,6 +32,8 @@ _WITHIN = {  # what they write into its folders; anything else stays there
     CHECKPOINTS: ("step-*", ".worker-*", "checkpoint", "best.weights.h5"),
     TENSORBOARD: ("events.out.tfevents.*", "samples/events.out.tfevents.*", "samples"),
 }
+# What a run of an earlier version, which does not name them, was begun with.
+_EARLIER = {"arguments": {"activation": "relu"}, "training": {"optimizer": "adam"}}
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes", "accumulate")  # later
 
 
@@ -61,6 +63,19 @@ def read_config(directory):
         )
     schema.check_config(path, config)
     return config
+
+
+def begun_without(directory, group):
+    """Returns {name: value} of what a run was begun with, and an earlier version does not name.
+
+    Args:
+        directory: the --output_dir of a training; {} where it holds no run.
+        group: "arguments" or "training" of config.json.
+    """
+    if not (pathlib.Path(directory) / CONFIG).exists():
+        return {}
+    named = read_config(directory)[group]
+    return {name: value for name, value in _EARLIER[group].items() if name not in named}
 
 
 def is_started(directory):
@@ -249,12 +264,14 @@ def _check_same_settings(directory, there, here):
             "Take another directory, or --overwrite to delete that run."
         )
     here = json.loads(json.dumps(here, default=plain))
-    changed = [
-        f"{name} was {there[group].get(name)!r}, now {here[group].get(name)!r}"
-        for group in ("arguments", "dataset", "training")
-        for name in sorted({*there[group], *here[group]})
-        if name not in _MAY_CHANGE and there[group].get(name) != here[group].get(name)
-    ]
+    changed = []
+    for group in ("arguments", "dataset", "training"):
+        was, now = {**_EARLIER.get(group, {}), **there[group]}, here[group]
+        changed += [
+            f"{name} was {was.get(name)!r}, now {now.get(name)!r}"
+            for name in sorted({*there[group], *now})
+            if name not in _MAY_CHANGE and was.get(name) != now.get(name)
+        ]
     if there.get("data_checksum") != here["data_checksum"]:
         changed.append("the data has another checksum")
     if changed:

@@ -40,6 +40,7 @@ _TYPES = {
         "steps": _WHOLE + _NONE,
         "minutes": _NUMBER + _NONE,
         "accumulate": _WHOLE,
+        "optimizer": _TEXT,
     },
     "report": {
         "model": _TEXT,

@@ -13,7 +13,7 @@ class Settings(NamedTuple):
     Attributes:
         epochs: parts of the training, each with a validation at its end: passes over the training
             split, or what budget.plan says.
-        learning_rate: Adam's, at its highest.
+        learning_rate: of the optimizer, at its highest.
         schedule: "constant" or "cosine" (to zero at the end).
         seed: run seed.
         precision: dtype policy of the layers.
@@ -27,6 +27,7 @@ class Settings(NamedTuple):
         steps: optimizer steps that were asked for; epochs follow from them. None: epochs were.
         minutes: of training that were asked for; steps follow from the measured speed, once.
         accumulate: parts that a batch is computed in, one after the other, where it does not fit.
+        optimizer: "muon" for kernels of layers, Adam for the rest; or "adam" for all.
     """
 
     epochs: int
@@ -43,6 +44,7 @@ class Settings(NamedTuple):
     steps: int | None = None
     minutes: float | None = None
     accumulate: int = 1
+    optimizer: str = "adam"
 
 
 class Outcome(NamedTuple):

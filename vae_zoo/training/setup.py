@@ -6,7 +6,9 @@ import keras
 import tensorflow as tf
 
 from vae_zoo import errors
-from vae_zoo.training import optimizers
+from vae_zoo.training import muon, optimizers
+
+_OPTIMIZERS = {"adam": optimizers.GuardedAdam, "muon": muon.GuardedMuon}
 
 
 def make_strategy(name):
@@ -89,7 +91,7 @@ def training_data(splits, strategy, step):
 
 
 def compile_model(model, settings, steps_per_epoch):
-    """Compiles a model as the command does: guarded Adam, schedule, many steps a call.
+    """Compiles a model as the command does: guarded optimizer, schedule, many steps a call.
 
     Args:
         model: a VAE; call within the strategy's scope.
@@ -101,7 +103,7 @@ def compile_model(model, settings, steps_per_epoch):
         total = max(1, settings.epochs * steps_per_epoch)
         rate = keras.optimizers.schedules.CosineDecay(rate, total)
     averaging = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
-    optimizer = optimizers.GuardedAdam(rate, skip_norm=settings.skip_norm, **averaging)
+    optimizer = _OPTIMIZERS[settings.optimizer](rate, skip_norm=settings.skip_norm, **averaging)
     if model.dtype_policy.name == "mixed_float16":
         optimizer = optimizers.GuardedLossScale(optimizer)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
