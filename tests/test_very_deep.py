@@ -170,7 +170,10 @@ def test_three_hundred_steps_stay_finite(name, size):
     stream = tf.data.Dataset.from_tensor_slices({"image": images}).repeat().batch(32)
     model = vae_zoo.create_model(name, image_shape=(8, 8, 1), size=size, **recipe.arguments)
     settings = training.Settings(
-        epochs=3, learning_rate=recipe.learning_rate, skip_norm=recipe.skip_norm
+        epochs=3,
+        learning_rate=recipe.learning_rate,
+        skip_norm=recipe.skip_norm,
+        optimizer=recipe.optimizer,
     )
     training.compile_model(model, settings, 100)
     history = model.fit(stream, epochs=3, steps_per_epoch=100, verbose=0).history

@@ -14,7 +14,7 @@ _BLOCK = 64  # columns that are made orthogonal together, at most
 _ITERATIONS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: singular values of 0.01 and more go near to 1
 _MOMENTUM = 0.95
-_SIZE = 0.6  # root mean square of a square matrix's step, in learning rates
+_SIZE = 1.0  # root mean square of a square matrix's step, in learning rates
 _TINY = 1e-7
 
 
