@@ -19,6 +19,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+# The longest: begun last, one of them would keep a single worker busy.
+LONG = {
+    "test_the_commands_of_readme_and_docs_work_one_after_the_other",
+    "test_a_job_whose_workers_are_killed_ends_with_the_same_weights",
+    "test_several_replicas_train_as_one",
+    "test_a_sample_of_hostile_input",
+    "test_a_sample_of_faults",
+    "test_every_benchmark_runs",
+    "test_two_hundred_steps_of_a_program_are_those_of_fit",
+    "test_killed_twice_a_training_ends_with_the_same_bits",
+    "test_two_processes_train_as_one",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest tests first."""
+    items.sort(key=lambda item: getattr(item, "originalname", None) not in LONG)
+
+
 @pytest.fixture(scope="session")
 def batch():
     """Eight binary images with labels, the same at every call."""

@@ -1,6 +1,6 @@
 """Hostile input, counted: python -m tests.hostile --cases=100000 --seed=0 --output_dir=OUT
 
-Every case writes an input that means no good (tests/hostile_inputs.py) and gives it to the parser
+Every case writes an input that means no good (tests/hostile_inputs/) and gives it to the parser
 that a command would give it to. What must come of it is a result, or one clear error. It fails
 
     traceback  with another exception than a user's mistake

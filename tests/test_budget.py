@@ -8,6 +8,8 @@ import pytest
 import vae_zoo
 from vae_zoo import errors, recipes, runs, training
 
+MINUTES = 0.05
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
@@ -28,7 +30,7 @@ def train(pictures, directory, **length):
 @pytest.fixture(scope="module")
 def by_minutes(pictures, tmp_path_factory):
     """A run of some seconds."""
-    return train(pictures, tmp_path_factory.mktemp("runs") / "minutes", minutes=0.1)
+    return train(pictures, tmp_path_factory.mktemp("runs") / "minutes", minutes=MINUTES)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_steps_are_trained_in_epochs_of_a_hundred(pictures, tmp_path, capsys):
 def test_minutes_become_steps_once_and_the_schedule_ends_with_them(by_minutes):
     config = json.loads((by_minutes / "config.json").read_text())["training"]
     report = json.loads((by_minutes / "report.json").read_text())
-    assert config["minutes"] == 0.1 and config["steps"] > 0
+    assert config["minutes"] == MINUTES and config["steps"] > 0
     assert 0 <= report["steps"] - config["steps"] < config["epochs"]
     assert report["minutes"] < 2  # on a busy machine
     rows = runs.read_rows(by_minutes / "metrics.csv")
@@ -76,10 +78,10 @@ def test_minutes_become_steps_once_and_the_schedule_ends_with_them(by_minutes):
 
 def test_the_same_minutes_again_are_the_same_training(by_minutes, pictures, tmp_path, capsys):
     before = (by_minutes / "config.json").read_bytes()
-    train(pictures, by_minutes, minutes=0.1)
+    train(pictures, by_minutes, minutes=MINUTES)
     assert "is done" in capsys.readouterr().out
     (by_minutes / "report.json").unlink()  # as if it had been stopped before
-    train(pictures, by_minutes, minutes=0.1)
+    train(pictures, by_minutes, minutes=MINUTES)
     assert "going on" in capsys.readouterr().out
     assert (by_minutes / "config.json").read_bytes() == before
     steps = json.loads(before)["training"]["steps"]

@@ -88,9 +88,12 @@ def results_of(model, inputs, directory):
     for key, arrays in inputs.items():
         outputs = served[key](**{name: tf.constant(value) for name, value in arrays.items()})
         results["saved_model"][key] = {name: value.numpy() for name, value in outputs.items()}
-    paths = tflite.export_tflite(model, directory, quantize=("float16",))
-    for kind, path in paths.items():
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
+    drawn = [name for name in signatures.NAMES if name not in signatures.SAVED_MODEL_ONLY]
+    found = signatures.signatures(model, drawn).values()
+    content = tflite.convert(found, batches=(ROWS,))
+    float16 = tflite.quantized(model, "float16", found, content)
+    for kind, file in {tflite.FLOAT32: content, "float16": float16}.items():
+        interpreter = Interpreter(model_content=file, num_threads=1)
         names = {key: f"{key}_{ROWS}" for key in inputs}
         held = interpreter.get_signature_list()
         there = {key: name for key, name in names.items() if name in held}

@@ -1,6 +1,6 @@
 """Inputs that mean no good and once did harm: each is one clear line, or a clear result.
 
-They were found by python -m tests.hostile; tests/hostile_inputs.py makes such inputs.
+They were found by python -m tests.hostile; tests/hostile_inputs/ makes such inputs.
 """
 
 import io
