@@ -281,6 +281,15 @@ MODELS = {
         537_304,
         ("conv", "adversarial"),
     ),
+    "vae_gan": ModelSpec(
+        "vae_zoo.models.vae_gan:VAEGAN",
+        {**_CONV, "latent_size": 32},
+        {**_TINY_CONV, "discriminator_hidden": (4, 4)},
+        "The VAE whose images are compared in the features of a discriminator that learns with it",
+        "Larsen et al. 2016",
+        554_244,
+        ("conv", "adversarial", "perceptual"),
+    ),
     "rae": ModelSpec(
         "vae_zoo.models.rae:RAE",
         {**_CONV, "latent_size": 16},
