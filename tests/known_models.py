@@ -40,7 +40,7 @@ class LinearGaussianVAE(vae_zoo.VAE):
         """Takes W [P, D], its columns orthogonal, and b [P]; the posterior becomes the true one."""
         variance = self.noise_scale**2 / (self.noise_scale**2 + (loading**2).sum(0))  # [D]
         projection = variance / self.noise_scale**2 * loading  # [P, D]
-        log_scale = np.array([_unbounded(0.5 * np.log(v)) for v in variance])
+        log_scale = np.array([unbounded(0.5 * np.log(v)) for v in variance])
         kernel = np.concatenate([projection, np.zeros_like(loading)], axis=1)
         self.posterior_head.set_weights([kernel, np.concatenate([-mean @ projection, log_scale])])
         self.decoder.set_weights([loading.T, mean])
@@ -70,7 +70,7 @@ def probabilistic_pca(images, latent_size):
     return (loading, rows.mean(0), float(np.sqrt(rest))), -0.5 * (size + len(values))
 
 
-def _unbounded(log_scale):
+def unbounded(log_scale):
     """Returns what the bounded log-scale of a posterior is `log_scale` for."""
     low, high = distributions.LOG_SCALE
     inner = high - low - _inverse_softplus(log_scale - low)  # softplus(high - value)

@@ -130,6 +130,8 @@ def check_model(model, name):
     curved = model.prior_name in ("sphere", "ball")
     if layers or own or curved or not model.decodes_z:
         kind = "several layers" if layers else "no one vector of normal numbers"
+        if own and model.decodes_z and model.is_bound:
+            kind = "trained with a diffusion as their prior"
         raise errors.UserError(
             f"--prior={name}: the latents of {model.name} are {kind}. A prior is fitted to a model "
             "of one layer of normal latents, such as vae, conv_vae or beta_vae."

@@ -80,6 +80,18 @@ MODELS = {
         113_176,
         ("resnet", "map", "reconstruction"),
     ),
+    "latent_diffusion": ModelSpec(
+        "vae_zoo.models.latent_diffusion:LatentDiffusion",
+        {"blocks": 2},
+        {
+            **{"latent_channels": 2, "hidden": (8, 8), "blocks": 1},
+            **{"denoiser_hidden": (8,), "denoiser_blocks": 1, "sample_steps": 4},
+        },
+        "A small map of latents whose prior is a diffusion, trained together with the VAE",
+        "Vahdat et al. 2021; Rombach et al. 2022",
+        461_306,
+        ("resnet", "map", "diffusion", "bound"),
+    ),
     "beta_vae": ModelSpec(
         "vae_zoo.vae:VAE",
         {**_CONV, "latent_size": 10, "beta": 4.0},
@@ -268,6 +280,15 @@ MODELS = {
         "Makhzani et al. 2016",
         537_304,
         ("conv", "adversarial"),
+    ),
+    "vae_gan": ModelSpec(
+        "vae_zoo.models.vae_gan:VAEGAN",
+        {**_CONV, "latent_size": 32},
+        {**_TINY_CONV, "discriminator_hidden": (4, 4)},
+        "The VAE whose images are compared in the features of a discriminator that learns with it",
+        "Larsen et al. 2016",
+        554_244,
+        ("conv", "adversarial", "perceptual"),
     ),
     "rae": ModelSpec(
         "vae_zoo.models.rae:RAE",

@@ -1,12 +1,12 @@
-"""A discriminator of latents, trained together with a model: it tells two distributions apart.
+"""A discriminator, trained together with a model: it tells two distributions apart.
 
     D(z) = sigmoid(log q(z) - log r(z))  where it is right,   z ~ q(z) or z ~ r
 
 q(z) is the law of the latents of all images together; a model says what r is, and what it charges
-for the difference. The discriminator takes the latents of the same images, encoded anew after the
-model's step. In each step the model meets one that was not yet trained on its batch of that step,
-and half as many images are read as with a second batch. The price: the discriminator's batch is not
-independent of the model's latest step.
+for the difference. (vae_gan shows it images in the place of latents.) The discriminator takes the
+latents of the same images, encoded anew after the model's step. In each step the model meets one
+that was not yet trained on its batch of that step, and half as many images are read as with a
+second batch. The price: the discriminator's batch is not independent of the model's latest step.
 """
 
 import keras
@@ -22,7 +22,7 @@ _ADAM = {"beta_1": 0.5, "beta_2": 0.9}  # of the discriminator; Kim and Mnih, ap
 
 
 class Adversary(VAE):
-    """VAE with a discriminator of its latents; a model replaces `others` and `penalty`.
+    """VAE with a discriminator, of its latents; a model replaces `others` and `penalty`.
 
     The discriminator has an optimizer of its own and takes no part in the ELBO. Its weights are
     saved with the model and not counted as trainable: the model's optimizer leaves them alone.
@@ -69,8 +69,12 @@ class Adversary(VAE):
 
     def build_networks(self):
         super().build_networks()
-        # float32: a log-ratio of densities is a small difference.
-        self.discriminator = networks.build_mlp(
+        self.discriminator = self.build_discriminator()
+        self.discriminator.trainable = False
+
+    def build_discriminator(self):
+        """Returns the discriminator, in float32: a log-ratio of densities is a small difference."""
+        return networks.build_mlp(
             self.latent_size,
             self.discriminator_hidden,
             1,
@@ -78,7 +82,6 @@ class Adversary(VAE):
             name="discriminator",
             activation="leaky_relu",
         )
-        self.discriminator.trainable = False
 
     def compile(self, optimizer="adam", **kwargs):
         super().compile(optimizer, **kwargs)
@@ -105,14 +108,24 @@ class Adversary(VAE):
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         image, label = self.check_inputs(inputs)
         [latent] = self.infer(self.features(image, label), label, 1, key)
-        self.train_discriminator(latent.z[0], key)
+        self.train_discriminator(self.shown(image, latent), key)
         return logs
 
+    def shown(self, image, latent):
+        """Returns what the discriminator is to tell from others: samples of q(z), [B, D].
+
+        Args:
+            image: [B, H, W, C].
+            latent: their Latent, of one sample.
+        """
+        del image
+        return latent.z[0]
+
     def train_discriminator(self, z, key):
-        """Takes a step of the discriminator on samples z [B, D] of q(z)."""
+        """Takes a step of the discriminator on what `shown` gave."""
         variables = self.discriminator.variables
         with tf.GradientTape() as tape:
-            loss = self.discriminator_loss(tf.stop_gradient(z), key)
+            loss = self.discriminator_loss(tf.nest.map_structure(tf.stop_gradient, z), key)
             # Gradients are summed over the replicas.
             shared = loss / self.distribute_strategy.num_replicas_in_sync
         gradients = tape.gradient(shared, [variable.value for variable in variables])
@@ -121,5 +134,10 @@ class Adversary(VAE):
 
     def discriminator_loss(self, z, key):
         """Returns the cross-entropy of telling z [B, D] from samples of r, in nats."""
-        ours, others = self.log_ratio(z), self.log_ratio(self.others(z, key))
-        return 0.5 * tf.reduce_mean(tf.nn.softplus(-ours) + tf.nn.softplus(others))
+        return cross_entropy(self.log_ratio(z), self.log_ratio(self.others(z, key)))
+
+
+def cross_entropy(ours, others):
+    """Returns the cross-entropy of log-ratios of two laws, each counting for half, in nats."""
+    ours, others = tf.nn.softplus(-ours), tf.nn.softplus(others)
+    return 0.5 * (tf.reduce_mean(ours) + tf.reduce_mean(others))

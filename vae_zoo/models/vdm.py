@@ -15,13 +15,13 @@ Kingma, Salimans, Poole and Ho (2021), "Variational diffusion models", eq. 11, 1
 """
 
 import math
-from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vae_zoo import errors, replicas
+from vae_zoo import errors
 from vae_zoo.errors import at_least
+from vae_zoo.models.diffusing import CONDITIONS, Diffusing, Layer, conditions
 from vae_zoo.networks import unet
 from vae_zoo.probability import diffusion, distributions, likelihoods, noise
 from vae_zoo.probability.elbo import Latent
@@ -31,27 +31,10 @@ tfd = tfp.distributions
 
 # gamma(0) and gamma(1) at the start of training: next to no noise, next to nothing else.
 _ENDS = {"bernoulli": (-3.0, 7.0), "discretized_logistic": (-14.0, 7.0)}
-SAMPLERS = ("ancestral", "ddim")
-_FEWER = 10  # times fewer steps of ddim
-_FREQUENCIES = (0.125, 0.25, 0.5, 1.0)  # of the features of gamma
 _START, _READ, _LAYER, _TIME = range(4)  # noise streams: z_1, z_0, z_t and t
 
 
-class Layer(NamedTuple):
-    """One layer of the hierarchy at one time, weighed to stand for all of them.
-
-    Attributes:
-        error: ||x - x_hat(z_t)||^2, [K, B].
-        weight: half of T (SNR(s) - SNR(t)), or of -SNR'(t) in the limit, [K, B].
-        log_density: log of how densely times cover gamma(t), [K, B], up to a constant.
-    """
-
-    error: tf.Tensor
-    weight: tf.Tensor
-    log_density: tf.Tensor
-
-
-class VDM(VAE):
+class VDM(Diffusing, VAE):
     """Variational diffusion model.
 
     Args:
@@ -114,12 +97,16 @@ class VDM(VAE):
         self.denoiser = unet.build_unet(
             self.image_shape,
             2 * channels,
-            2 * len(_FREQUENCIES),
+            CONDITIONS,
             channels * (1 if self.likelihood_name == "bernoulli" else diffusion.PRIOR_PARAMETERS),
             self.hidden,
             self.blocks,
             self.dtype_policy,
         )
+
+    @property
+    def diffused_shape(self):
+        return self.image_shape
 
     def features(self, image, label=None):
         del label
@@ -157,27 +144,6 @@ class VDM(VAE):
         layer = self.layer(encoded, time, normals(_LAYER))
         return [Latent(posterior, self.prior(label), z_1), Latent(None, layer, z_0)]
 
-    def layer(self, x, time, normals):
-        """Returns the Layer at given times.
-
-        Args:
-            x: images in [-1, 1], [B, H, W, C].
-            time: [K, B] in [0, 1); with finite T, the layer i with i - 1 <= T time < i.
-            normals: noise of z_t, [K, B, H, W, C].
-        """
-        if self.timesteps is None:
-            gamma, slope, log_density = self.schedule(time)
-            weight = 0.5 * slope * tf.exp(-gamma)
-        else:
-            above = (tf.floor(time * self.timesteps) + 1.0) / self.timesteps
-            gamma, _, log_density = self.schedule(above)
-            below = self.schedule.gamma(above - 1.0 / self.timesteps)
-            weight = 0.5 * self.timesteps * tf.exp(-gamma) * tf.math.expm1(gamma - below)
-        z = diffusion.diffuse(x, gamma[..., tf.newaxis, tf.newaxis, tf.newaxis], normals)
-        flat = tf.reshape(z, [-1, *self.image_shape])
-        x_hat = tf.reshape(self.denoise(flat, tf.reshape(gamma, [-1])), tf.shape(z))
-        return Layer(tf.reduce_sum((x - x_hat) ** 2, [-3, -2, -1]), weight, log_density)
-
     def layer_rates(self, inputs, seed):
         """Returns the rate of each of the T layers in nats, [T, B]: their sum is what the second
         column of `terms` estimates.
@@ -200,28 +166,18 @@ class VDM(VAE):
         def rate(index):
             time = tf.fill([1, batch], (tf.cast(index, tf.float32) + 0.5) / self.timesteps)
             layer = self.layer(x, time, normals)
-            return (layer.weight * layer.error)[0] / self.timesteps
+            return layer.rate()[0] / self.timesteps
 
         return tf.map_fn(rate, tf.range(self.timesteps), fn_output_signature=tf.float32)
 
     def rate(self, latent, analytic=True):
         if isinstance(latent.prior, Layer):
-            return latent.prior.weight * latent.prior.error
+            return latent.prior.rate()
         return super().rate(latent, analytic)
 
     def penalty(self, latents, seed):
-        """Returns zeros whose gradient moves the schedule's pieces to even out the rate's size.
-
-        The variance over times is that of rate^2, an integral over gamma with one over the density
-        of times in it: the gradient is that of -rate^2 log density.
-        """
         del seed
-        layer = latents[-1].prior
-        if self.timesteps is not None:
-            return tf.zeros([])
-        rate = tf.stop_gradient(layer.weight * layer.error)
-        share = tf.math.divide_no_nan(rate, replicas.mean(tf.reduce_mean(rate)))
-        return share**2 * (tf.stop_gradient(layer.log_density) - layer.log_density)
+        return self.even_out(latents[-1].prior)
 
     def denoise(self, z, gamma):
         """Returns x_hat(z_t), what the pixels are to be expected, [N, H, W, C].
@@ -233,8 +189,7 @@ class VDM(VAE):
             z: z_t, [N, H, W, C].
             gamma: negative log signal-to-noise ratio, [N].
         """
-        angles = gamma[:, tf.newaxis] * tf.constant(_FREQUENCIES)
-        features = tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
+        features = conditions(gamma)
         gamma = gamma[:, tf.newaxis, tf.newaxis, tf.newaxis]
         own = diffusion.evidence(z, gamma) / 2.0
         inputs = tf.concat([z, tf.tanh(own)], axis=-1)
@@ -275,54 +230,5 @@ class VDM(VAE):
     ):
         """Returns (p(x | z_0), z_1 [N, H * W * C]); see `sample`."""
         seed, _ = self.draw_arguments(seed, label)
-        if sampler not in SAMPLERS:
-            raise errors.unknown("sampler", sampler, SAMPLERS)
-        if steps is None:
-            steps = self.timesteps or self.sample_steps
-            steps = steps if sampler == "ancestral" else max(1, steps // _FEWER)
-        at_least("steps", steps, 1, whole=True)
-        z_1 = temperature * noise.normal(seed, self.image_shape)
-        temperature = tf.constant(temperature, tf.float32)
-        z_0 = self._descend_to_image(z_1, seed, temperature, steps, sampler == "ancestral")
+        z_0, z_1 = self.come_down(seed, temperature, steps, sampler)
         return self.likelihood(z_0), tf.reshape(z_1, [-1, self.latent_size])
-
-    @tf.function(autograph=False, reduce_retracing=True)  # many steps, each of many operations
-    def _descend_to_image(self, z_1, seed, temperature, steps, ancestral):
-        gammas = self.schedule.gamma(tf.linspace(1.0, 0.0, steps + 1))
-
-        def descend(step, z):
-            gamma, below = tf.gather(gammas, step), tf.gather(gammas, step + 1)
-            if not ancestral:
-                return step + 1, self.slide(z, gamma, below)
-            normals = temperature * noise.normal(seed, self.image_shape, step + 1)
-            return step + 1, self.descend(z, gamma, below, normals)
-
-        return tf.while_loop(lambda step, _: step < steps, descend, (tf.constant(0), z_1))[1]
-
-    def descend(self, z, gamma, below, normals):
-        """Returns z_s out of p(z_s | z_t), [N, H, W, C].
-
-        Args:
-            z: z_t, [N, H, W, C].
-            gamma, below: gamma(t) and gamma(s), scalars.
-            normals: noise, [N, H, W, C].
-
-        Source: Kingma et al. (2021), appendix A.4.
-        """
-        x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
-        fresh = -tf.math.expm1(below - gamma)  # the share of sigma_s^2 that is new
-        mean = diffusion.alpha(below) * ((1.0 - fresh) * z / diffusion.alpha(gamma) + fresh * x_hat)
-        return mean + diffusion.sigma(below) * tf.sqrt(fresh) * normals
-
-    def slide(self, z, gamma, below):
-        """Returns z_s with the noise that z_t has in it, [N, H, W, C].
-
-        Args:
-            z: z_t, [N, H, W, C].
-            gamma, below: gamma(t) and gamma(s), scalars.
-
-        Source: Song et al. (2021), "Denoising diffusion implicit models", eq. 12 with sigma = 0.
-        """
-        x_hat = self.denoise(z, gamma + tf.zeros_like(z[:, 0, 0, 0]))
-        its_noise = (z - diffusion.alpha(gamma) * x_hat) / diffusion.sigma(gamma)
-        return diffusion.diffuse(x_hat, below, its_noise)
