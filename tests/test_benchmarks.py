@@ -258,6 +258,8 @@ _SMOKE = [
     ("likelihood", ("torch", "pythae"), ()),
     ("latency", ("torch",), ()),
     ("scaling", (), ()),
+    ("telling", (), ("--parts=digits",)),
+    ("telling", (), ("--parts=sprites",)),
 ]
 
 
@@ -266,7 +268,7 @@ _SMOKE = [
 def test_every_benchmark_runs(name, packages, flags, command, data_dir):
     for package in packages:
         pytest.importorskip(package, reason="needs the extra `peers`")
-    if name in ("quality", "zoo"):
+    if name in ("quality", "telling", "zoo"):
         flags = (*flags, f"--data_dir={data_dir}")
     if name == "quality":
         flags = (*flags, "--num_samples=2")
