@@ -53,8 +53,8 @@ def result():
          "numbers": {name: value[seed] for name, value in of_kind.items()}}
         for kind, of_kind in numbers.items() for seed in (0, 1)
     ]  # fmt: skip
-    figures = {"dataset": "sprites", "image_size": 32, "batch_size": 8, "steps": 9,
-               "num_images": 7, "num": 6, "kinds": dict.fromkeys(numbers), "runs": runs}  # fmt: skip
+    figures = {"dataset": "sprites", "image_size": 32, "batch_size": 8, "steps": 9, "num": 6}
+    figures |= {"num_images": 7, "kinds": dict.fromkeys(numbers), "runs": runs}
     return {"benchmark": "telling-sprites", "figures": figures}
 
 
