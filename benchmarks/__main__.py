@@ -16,6 +16,7 @@ BENCHMARKS = {
     "quality": "test NLL on binarised MNIST against minutes of training",
     "zoo": "every model after five minutes: ELBO, NLL, active units, samples",
     "images": "pictures in colour: bits/dim, PSNR, completeness, samples after some minutes",
+    "telling": "whether the numbers of a run's page tell models apart that are known to differ",
     "latency": "one call of decoder and sampler on one thread: Keras, its exports, PyTorch, ONNX",
     "memory": "peak resident memory of the default training command",
     "scaling": "one to several workers on this machine; what a model says of 8, 64 and 1,024",

@@ -4,7 +4,14 @@ README's table of models is written too, from the registry and zoo.json, and wha
 own images shows, from images.json.
 """
 
-from benchmarks import device_report, harness, reliability_report, scaling_report, sections
+from benchmarks import (
+    device_report,
+    harness,
+    reliability_report,
+    scaling_report,
+    sections,
+    telling_report,
+)
 from benchmarks.markdown import given_label, table
 from vae_zoo import registry
 
@@ -94,5 +101,6 @@ _SECTIONS = (
     sections.latency,
     sections.memory,
     scaling_report.scaling,
+    telling_report.telling,
     reliability_report.reliability,
 )

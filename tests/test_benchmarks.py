@@ -260,6 +260,8 @@ _SMOKE = [
     ("likelihood", ("torch", "pythae"), ()),
     ("latency", ("torch",), ("--batch_sizes=16",)),
     ("scaling", (), ()),
+    ("telling", (), ("--parts=digits",)),
+    ("telling", (), ("--parts=sprites",)),
 ]
 
 
@@ -268,7 +270,7 @@ _SMOKE = [
 def test_every_benchmark_runs(name, packages, flags, command, data_dir, npz):
     for package in packages:
         pytest.importorskip(package, reason="needs the extra `peers`")
-    if name in ("quality", "zoo"):
+    if name in ("quality", "telling", "zoo"):
         flags = (*flags, f"--data_dir={data_dir}")
     if name == "images":  # of two colours: their classes are told apart by the quick machine
         labels = np.arange(200) % 2

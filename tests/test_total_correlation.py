@@ -94,6 +94,17 @@ def test_a_code_that_tells_all_has_the_logarithm_of_the_number_of_images():
     assert found["mutual_information"]["low"] == pytest.approx(np.log(50), abs=1e-6)
 
 
+def test_no_part_of_the_rate_is_below_0_or_above_what_the_others_leave():
+    """Codes so far apart that the mixtures' own bounds are thousands of nats from each other."""
+    mean = 100.0 * np.arange(50)[:, np.newaxis] * np.ones((1, 3))
+    found = metric.rate_split(mean, 0.01 * np.ones_like(mean))
+    names = ("mutual_information", "total_correlation", "dimension_wise_kl")
+    low, high = (np.array([found[name][end] for name in names]) for end in ("low", "high"))
+    assert (low >= 0).all() and (high >= low).all()
+    rate = found["rate"] * (1 + 1e-4)  # the parts are those of samples
+    assert low.sum() <= rate and (high <= rate - low.sum() + low).all()
+
+
 def test_a_model_has_bounds_where_its_posteriors_are_normal(tiny, batch):
     found = metric.total_correlation(tiny("beta_tc_vae"), batch["image"])
     assert abs(found["low"]) < 0.1 > abs(found["high"])  # the posteriors are nearly the prior

@@ -55,7 +55,9 @@ def rate_split(mean, scale, seed=0):
         E_x KL(q(z | x) || p(z)) = I(x; z) + KL(q(z) || prod_d q(z_d)) + sum_d KL(q(z_d) || p(z_d))
 
     The mutual information of an image and its code, the total correlation, and the dimension-wise
-    KL. Each is bounded as the module says.
+    KL. Each is bounded as the module says; and as none is below 0, and their sum is the rate, none
+    is above what the others leave of it. Where codes are far apart, this is the nearer bound: that
+    of an autoencoder's N images is nearly log N below, and millions of nats above.
 
     Args:
         mean: of N posteriors, [N, D], N of at least 2.
@@ -84,7 +86,23 @@ def rate_split(mean, scale, seed=0):
     }
     rate = 0.5 * (mean**2 + scale**2 - 1) - np.log(scale)
     counts = {"num_images": len(mean), "num_samples": len(z)}
-    return {"rate": float(rate.sum(-1).mean()), **split, **counts}
+    parts = _within(split, float((density - prior).mean()))
+    return {"rate": float(rate.sum(-1).mean()), **parts, **counts}
+
+
+def _within(split, rate):
+    """Returns the bounds of the parts, none below 0 or above what the others leave of the rate.
+
+    Args:
+        split: {part: {"low", "high"}}.
+        rate: that of the same samples, whose parts these are.
+    """
+    least = {name: max(0.0, part["low"]) for name, part in split.items()}
+    found = {}
+    for name, low in least.items():
+        left = rate - sum(least.values()) + low
+        found[name] = {"low": low, "high": max(low, min(split[name]["high"], left))}
+    return found
 
 
 def bounds(z, mean, scale):

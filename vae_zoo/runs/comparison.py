@@ -45,8 +45,11 @@ def compare(places, data_dir=None):
         row |= {key: report[key] for key in _COLUMNS if report.get(key) is not None}
         splits = splits or runs.load_splits(place, data_dir=data_dir)
         if seeds[setting] > 1 or splits.factors("train") is not None:
-            scores, code = _of_codes(runs.load_run(place), splits)
-            row |= scores
+            model = runs.load_run(place)
+            code = means_and_rates(model, splits)
+            if code is not None and splits.factors("train") is not None:
+                scores = examination.disentangled(model, splits)
+                row |= {key: scores[key] for key in _COLUMNS if key in scores}
             told.setdefault(setting, []).append((row, code))
         rows.append(row)
     for members in told.values():
@@ -72,21 +75,21 @@ def write(directory, title, rows):
     page.write(directory / PAGE, title, _parts(rows, columns, curve))
 
 
-def _of_codes(model, splits):
-    """Returns disentanglement scores, and (means, rate of each dimension) of test images or None.
+def means_and_rates(model, splits):
+    """Returns (means, rate of each dimension) of test images, as metrics.agreement takes them.
 
-    Both are of a single layer of normal posteriors.
+    None for a model of other posteriors than a single layer of normals.
+
+    Args:
+        model: a VAE.
+        splits: its data.
     """
     images, labels = splits.images("test", _IMAGES), splits.labels("test", _IMAGES)
     labels = labels if model.needs_labels else None
     rates = latent_space.statistics(model, images, labels).rate_per_dimension
     if rates is None or not model.decodes_z:
-        return {}, None
-    found = {}
-    if splits.factors("train") is not None:
-        found = examination.disentangled(model, splits)
-    scores = {key: found[key] for key in _COLUMNS if key in found}
-    return scores, (codes.posteriors(model, images, labels)[0], rates)
+        return None
+    return codes.posteriors(model, images, labels)[0], rates
 
 
 def _curve(rows):

@@ -77,7 +77,7 @@ def examine(model, splits, *, num_images, num, seed=0, other=None, progress=None
         "rate": _summary(found.rate),
         "distortion": _summary(found.distortion),
         "rate_per_dimension": statistics.rate_per_dimension,
-        "samples": _against_data(splits, images, samples),
+        "samples": _against_data(splits, len(images), samples),
         "distances": _distances(splits, samples, seed),
         "linear_probe": codes.linear_probe(found, labels, seed),
     }
@@ -112,12 +112,16 @@ def _draw(model, num, seed):
     )
 
 
-def _against_data(splits, images, samples):
-    """Returns how samples lie among real images, and how test images do."""
+def _against_data(splits, count, samples):
+    """Returns how samples lie among real images, and how the first test images do.
+
+    Samples are means, and so are compared with images before they are made binary: any mean image
+    lies in the midst of binary ones, that of a collapsed model above all.
+    """
     from sklearn.decomposition import PCA
 
-    training = splits.images("train", _REFERENCE)
-    flat = [_flat(part) for part in (training, images[: len(samples)], samples)]
+    parts = _grey(splits, "train", _REFERENCE), _grey(splits, "test", min(count, len(samples)))
+    flat = [_flat(part) for part in (*parts, samples)]
     pca = PCA(min(_FEATURES, *flat[0].shape), random_state=0).fit(flat[0])
     training, images, samples = (pca.transform(part) for part in flat)
     count = min(len(training), len(samples), len(images))
@@ -188,6 +192,11 @@ def _distances(splits, samples, seed):
     return sample_quality.distances(samples, train, splits.raw("test")[:tested], seed)
 
 
+def _grey(splits, split, count):
+    """Returns the first images of a split before they are made binary, in [0, 1]."""
+    return splits.raw(split)[:count] / np.float32(255)
+
+
 def _flat(images):
     return np.asarray(images, np.float32).reshape(len(images), -1)
 
@@ -205,7 +214,7 @@ def _pictures(model, images, labels, found, samples, splits, changes, seed):
             "of most.",
         ),
     }
-    training = splits.images("train", _REFERENCE)
+    training = _grey(splits, "train", _REFERENCE)
     rows, _ = coverage.nearest_neighbours(_flat(samples[:_SHOWN]), _flat(training))
     pictures["neighbours"] = (
         plots.tiled(np.concatenate([samples[:_SHOWN], training[rows]]), _SHOWN),

@@ -230,7 +230,8 @@ def _completeness(found):
     yield page.paragraph(
         "Every draw from the prior should decode to something that could be an image of the data, "
         "and all kinds of images should appear. Samples are the means that the decoder gives; "
-        f"distances are taken in {against['features']} principal components of the pixels."
+        f"distances are taken in {against['features']} principal components of the pixels, of "
+        "images before they are made binary."
     )
     rows = [["", "samples", "real images, the value to compare with"]]
     meaning = {
