@@ -167,17 +167,10 @@ def test_parameters_are_those_of_the_table(name, full_size):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_step_of_hundreds_is_lost(name, full_size, data_dir):
-<<<<<<< HEAD
     """At the default size, with the recipe's optimizer, on digits; each model from a seed of its
-    own. Fewer steps of the very deep ones, which take thirty times as long."""
-    steps = 200 if name in ("vdvae", "nvae", "biva") else 400
-    recipe, seed = recipes.recipe(name, "digits"), NAMES.index(name)
-=======
-    """At the default size, with the recipe's learning rate, on digits; each model from a seed of
-    its own."""
+    own."""
     steps, seed = 200, NAMES.index(name)
     recipe = recipes.recipe(name, "digits")
->>>>>>> hci
     splits = datasets.load("digits", batch_size=16, data_dir=data_dir, seed=seed)
     model = full_size(name, seed=seed, **recipe.arguments)
     settings = training.Settings(
