@@ -251,9 +251,9 @@ def test_shapes_are_coloured_labelled_and_inside_the_image(data_dir):
     assert splits.image_shape == (32, 32, 3) and splits.likelihood == "discretized_logistic"
     assert tuple(splits.label_names) == shapes.SHAPES
     labels = splits.labels("train")
-    assert np.bincount(labels).tolist() == [1600] * 3
+    assert np.bincount(labels).tolist() == [6400] * 3
     images = splits.raw("train")
-    assert images.shape == (4800, 32, 32, 3) and images.std(axis=(0, 1, 2)).min() > 60
+    assert images.shape == (19_200, 32, 32, 3) and images.std(axis=(0, 1, 2)).min() > 60
     # Of one colour from edge to edge is the ground alone: no shape touches two edges of an image.
     plain = np.abs(np.diff(images[:, 0].astype(int), axis=1)).max(axis=(1, 2)) < 25
     assert plain.mean() > 0.95

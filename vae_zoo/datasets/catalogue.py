@@ -44,7 +44,7 @@ DATASETS = {
         licence="Apache-2.0, drawn by vae_zoo",
     ),
     "shapes": DatasetSpec(
-        "6,000 drawn shapes in colour, 32 x 32 (64 x 64: shapes/large), 3 classes; ships",
+        "24,000 drawn shapes in colour, 32 x 32 (64 x 64: shapes/large), 3 classes; ships",
         "none",
         ships=True,
         licence="Apache-2.0, drawn by vae_zoo",
