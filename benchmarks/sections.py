@@ -199,7 +199,8 @@ def peers(rows):
         "How many times as many images a second ours trains, on images of digits; the same "
         "architecture, weights, batch and threads, taking turns in one process; parameter "
         f"counts and losses were compared first. {MEDIANS} Ours runs with its data pipeline "
-        "and guard; PyTorch has its batches in memory, channels last, and a fused Adam; "
+        "and guard; PyTorch has its batches in memory, channels last; all of them take Adam, "
+        "PyTorch a fused one; "
         "pythae's trainer knows no bfloat16 on a CPU.\n"
     )
     yield table(peers_columns(rows), rows)
@@ -224,7 +225,8 @@ def throughput(rows):
     yield (
         "Images a second of training and of sampling, arithmetic of a training step counted "
         "from its graph, its share of the matrix-product peak of that device and precision "
-        f"in the same process, and peak memory. {MEDIANS}\n"
+        "in the same process, and peak memory. Steps are Adam's; the training command takes "
+        f"Muon's, which last longer. {MEDIANS}\n"
     )
     yield table(THROUGHPUT, rows)
 
