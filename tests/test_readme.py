@@ -31,9 +31,14 @@ _PAGES = ["README.md", *sorted(
 )]  # fmt: skip
 _PHONE = re.compile(r"<!-- phone -->\n```python\n(.*?)```", re.DOTALL)
 # Runs lists [module, flag, ...] one after the other, as `python -m` does: TensorFlow starts once.
+# No flag of one command is left to the next.
 _IN_ONE_PROCESS = """
 import json, runpy, sys
 for module, *flags in json.loads(sys.argv.pop()):
+    for name, values in list(sys.modules.items()):
+        if values and name.startswith(("vae_zoo.", "export.")) and "FLAGS" in vars(values):
+            for flag in values.FLAGS:
+                values.FLAGS[flag].unparse()
     sys.argv[1:] = flags
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -140,7 +145,7 @@ def test_extras_are_looked_for_under_the_names_that_setup_gives_them():
 def test_the_commands_of_readme_and_docs_work_one_after_the_other(
     folder, data_dir, without_extras
 ):
-    """Those of README in a process each; those before the extras after the base install alone."""
+    """Those of README before the extras after the base install alone; a process for each part."""
     readme, *others = [(ROOT / page).read_text(encoding="utf-8") for page in _PAGES]
     before, after = readme.split(_EXTRAS)
     first, then = commands(before), commands(after)
@@ -154,22 +159,19 @@ def test_the_commands_of_readme_and_docs_work_one_after_the_other(
         _, _, module, *flags = command
         return [module, *flags, *_SHORTER.get(module, [])]
 
-    def run(command, env):
-        given = [sys.executable, "-m", *shorter(command)]
+    def run(*given, env):
+        given = [sys.executable, *given]
         return subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True)
 
-    for command in first:
-        done = run(command, base)
-        assert done.returncode == 0, (shlex.join(command), done.stderr[-2000:])
-    told = run(then[0], base)
+    def run_all(commands, env):
+        done = run("-c", _IN_ONE_PROCESS, json.dumps(list(map(shorter, commands))), env=env)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    run_all(first, base)
+    told = run("-m", *shorter(then[0]), env=base)
     assert told.returncode == 2 and told.stderr.count("\n") == 1, told.stderr
     assert "pip install 'vae_zoo[serving,export]'" in told.stderr
-    for command in then:
-        done = run(command, env)
-        assert done.returncode == 0, (shlex.join(command), done.stderr[-2000:])
-    code = [sys.executable, "-c", _IN_ONE_PROCESS, json.dumps(list(map(shorter, of_docs)))]
-    done = subprocess.run(code, cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_all(then + of_docs, env)
     [phone] = _PHONE.findall(after)
     check = "assert image.shape == (1, 28, 28, 1) and 0 <= image.min() < image.max() <= 1"
     code = f"import numpy as np\n{phone}{check}"

@@ -1,9 +1,9 @@
 """The commands as real processes: what they write, what they refuse, what a kill leaves."""
 
+import contextlib
 import csv
 import io
 import json
-import os
 import pathlib
 import random
 import resource
@@ -165,26 +165,45 @@ def test_a_mistyped_config_is_one_line_of_a_command(
     assert all("'epochs' of its training is [2]" in line for line in lines)
 
 
+@contextlib.contextmanager
+def files_of(kilobytes):
+    """Limits how large a file may become that this process, or one that it starts, writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def of_no_class(npz, directory):
+    """Returns the flags of a small training whose report needs no classifier."""
+    image = 255 * (np.random.default_rng(0).random((200, 28, 28)) < 0.3).astype(np.uint8)
+    flags = [f"--dataset={npz(image=image)}", "--model=vae", "--epochs=2", "--ema=0.9", *SMALL]
+    return [*flags, f"--output_dir={directory}"]
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("digits")  # prepared before there is a limit
 @pytest.mark.parametrize("kilobytes", [1, 5, 20, 60, 150, 300])
-def test_a_limit_on_files_ends_a_training_in_one_line(kilobytes, data_dir, tmp_path):
+def test_a_limit_on_files_ends_a_training_in_one_line(kilobytes, npz, one_line, tmp_path):
     """The same training goes on without the limit, whatever file it was that had no room."""
-    flags = [*of_trained(tmp_path / "run", data_dir), "--ema=0.9"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    flags = of_no_class(npz, tmp_path / "run")
+    with files_of(kilobytes):
+        line = one_line(train_module.train, train_flags.FLAGS, flags)
+    assert line.startswith("error: no space left")
+    assert not list((tmp_path / "run").glob(".partial-*"))
+    run_here(train_module.train, train_flags.FLAGS, *flags)
+    assert (tmp_path / "run" / "report.json").exists()
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, resource.RLIM_INFINITY))
 
-    start = [sys.executable, "-m", "vae_zoo.train", *flags]
-    options = {"capture_output": True, "text": True, "env": environment, "cwd": tmp_path}
-    told = subprocess.run(start, preexec_fn=limit, **options)
+@pytest.mark.slow
+def test_a_limit_on_files_is_an_exit_code_of_the_command(npz, command, tmp_path):
+    flags = of_no_class(npz, tmp_path / "run")
+    with files_of(60):
+        told = command("vae_zoo.train", *flags)
     assert told.returncode == 2, told.stderr
     assert "Traceback" not in told.stderr
     assert told.stderr.splitlines()[-1].startswith("error: no space left")
-    assert not list((tmp_path / "run").glob(".partial-*"))
-    train_small(tmp_path / "run", data_dir, epochs=2, report_samples=10, ema=0.9)
-    assert (tmp_path / "run" / "report.json").exists()
 
 
 def train_small(directory, data_dir, **settings):
@@ -357,7 +376,8 @@ def test_killed_twice_a_training_ends_with_the_same_bits(name, command, data_dir
     if name not in vae_zoo.model_names():
         pytest.skip(f"{name} is not registered")
     flags = [f"--model={name}", "--ema=0.99", f"--data_dir={data_dir}"]
-    flags += ["--epochs=30", *SMALL] if name == "vae" else ["--epochs=4", "--report_samples=2"]
+    small = [f"--set={key}={value}" for key, value in registry.spec(name).tiny.items()]
+    flags += ["--epochs=30", *SMALL] if name == "vae" else ["--epochs=12", *SMALL[2:], *small]
     command("vae_zoo.train", *flags, f"--output_dir={tmp_path / 'whole'}", check=True)
     delays = random.Random(1)
     for stop in (signal.SIGKILL, signal.SIGTERM):
