@@ -90,6 +90,8 @@ RECIPES = {
     ("biva", "mnist"): Recipe(epochs=40, skip_norm=1000, **_DEEP),
     ("vq_vae", "binarized_mnist"): _FEW_CODES,
     ("vq_vae", "mnist"): _FEW_CODES,
+    ("vq_vae_2", "binarized_mnist"): _FEW_CODES,
+    ("vq_vae_2", "mnist"): _FEW_CODES,
     ("sq_vae", "binarized_mnist"): Recipe(epochs=50, **_BINARY),
     ("sq_vae", "mnist"): Recipe(epochs=50, **_BINARY),
     ("fsq_vae", "binarized_mnist"): _CODES,
@@ -102,6 +104,7 @@ RECIPES = {
     ("nvae", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
     ("biva", "*"): _DEEPER._replace(arguments=_DEEP["arguments"]),
     ("vq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
+    ("vq_vae_2", "*"): _DEEPER._replace(ema=_CODES.ema),
     ("fsq_vae", "*"): _DEEPER._replace(ema=_CODES.ema),
     ("vdm", "*"): _DEEPER._replace(learning_rate=_DIFFUSION.learning_rate),
 }

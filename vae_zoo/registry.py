@@ -335,6 +335,15 @@ MODELS = {
         295_043,
         ("resnet", "discrete", "autoregressive", "bound"),
     ),
+    "vq_vae_2": ModelSpec(
+        "vae_zoo.models.vq_2:VQVAE2",
+        {"blocks": 2},
+        _TINY_CODES,
+        "Codes at two levels, those of parts given those of the whole; vq_vae's prior over both",
+        "Razavi et al. 2019",
+        724_432,
+        ("resnet", "discrete", "autoregressive", "hierarchy", "bound"),
+    ),
     "vdm": ModelSpec(
         "vae_zoo.models.vdm:VDM",
         {},

@@ -152,17 +152,25 @@ class VQVAE(Following):
 
     def build_networks(self):
         self.grid = sizes.resolutions(self.image_shape)[-1]
+        self.vector_places = math.prod(self.grid)
+        self.build_maps(networks.check_hidden("resnet", self.hidden))
+        self.places = self.vector_places * self.num_quantizers
+        self.codebook = self.build_quantizer()
+        shape = (self.codebook_size, self.places, self.prior_width, self.prior_depth)
+        self.code_prior = causal.CausalTransformer(*shape, dtype=self.dtype_policy)
+        self.code_prior.build((None, self.places))
+        self.trackers["perplexity"] = FiniteMean("perplexity")
+
+    def build_maps(self, hidden):
+        """Builds encoder and decoder.
+
+        Args:
+            hidden: channels at each resolution.
+        """
         policy = self.dtype_policy
-        self.places = math.prod(self.grid) * self.num_quantizers
-        hidden = networks.check_hidden("resnet", self.hidden)
         parts = (self.image_shape, self.latent_size, hidden, self.blocks, policy)
         self.encoder = networks.build_map_encoder(*parts)
         self.decoder = networks.build_map_decoder(*parts, self.likelihood_part.outputs)
-        self.codebook = self.build_quantizer()
-        shape = (self.codebook_size, self.places, self.prior_width, self.prior_depth)
-        self.code_prior = causal.CausalTransformer(*shape, dtype=policy)
-        self.code_prior.build((None, self.places))
-        self.trackers["perplexity"] = FiniteMean("perplexity")
 
     def build_quantizer(self):
         """Returns the part that turns vectors into codes, and codes into vectors."""
@@ -193,7 +201,7 @@ class VQVAE(Following):
             return [self._draw(encoded, num_samples, seed)]
         choice = self.choose(encoded)
         z = codebook.straight_through(self.codebook.bounded(encoded), choice.vectors)
-        z = tf.reshape(z, [1, -1, math.prod(self.grid) * self.latent_size])
+        z = tf.reshape(z, [1, -1, self.vector_places * self.latent_size])
         return [Latent(choice, self.code_prior, tf.repeat(z, num_samples, axis=0))]
 
     def _draw(self, encoded, num_samples, seed):
@@ -261,7 +269,7 @@ class VQVAE(Following):
 
     def _likelihood_of(self, vectors):
         """Returns p(x | codes) for code vectors [N, h, w, D]."""
-        return self.likelihood(tf.reshape(vectors, [-1, math.prod(self.grid) * self.latent_size]))
+        return self.likelihood(tf.reshape(vectors, [-1, self.vector_places * self.latent_size]))
 
     def sample_likelihood(self, seed, label=None, temperature=1.0):
         """Returns (p(x | codes) of batch [N], codes float32 [N, h * w]), one for each row of seed.
@@ -275,7 +283,7 @@ class VQVAE(Following):
         uniforms = noise.uniform(seed, [self.places])
         codes = self.code_prior.draw(uniforms, tf.constant(temperature, tf.float32))
         if self.num_quantizers > 1:
-            rows = tf.reshape(codes, [-1, math.prod(self.grid), self.num_quantizers])
+            rows = tf.reshape(codes, [-1, self.vector_places, self.num_quantizers])
         else:
             rows = codes
         return self._likelihood_of(self.codebook.vectors_of(rows)), tf.cast(codes, tf.float32)

@@ -109,22 +109,19 @@ class Codebook(layers.Layer):
         return {**super().get_config(), **config}
 
 
-@keras.saving.register_keras_serializable("vae_zoo")
-class ResidualCodebook(layers.Layer):
-    """Codebooks in a row, each of what those before it leave: a vector is the sum of one of each.
+class Codebooks(layers.Layer):
+    """Several codebooks of one size; a subclass says what each of them is to code.
 
     Args:
         size: C, codes of each codebook.
         dimension: D.
         decay: of the running counts and means.
-        num_quantizers: n, codebooks.
-
-    Source: Zeghidour et al. (2021), "SoundStream: an end-to-end neural audio codec", algorithm 1.
+        count: n, codebooks.
     """
 
-    def __init__(self, size, dimension, decay, num_quantizers, **kwargs):
+    def __init__(self, size, dimension, decay, count, **kwargs):
         super().__init__(dtype="float32", trainable=False, **kwargs)
-        self.books = [Codebook(size, dimension, decay) for _ in range(num_quantizers)]
+        self.books = [Codebook(size, dimension, decay) for _ in range(count)]
         self.built = True
 
     @property
@@ -140,18 +137,9 @@ class ResidualCodebook(layers.Layer):
         """Returns the squared distance of the encodings to their vectors, summed, [B]."""
         return self.books[0].cost(encoded, vectors)
 
-    def nearest(self, encoded):
-        """Returns the codes of vectors [..., D], int32 [..., n]."""
-        return tf.stack([book.nearest(left) for book, left in self._left(encoded)], axis=-1)
-
-    def vectors_of(self, codes):
-        """Returns the vectors of codes [..., n], float32 [..., D]."""
-        each = zip(self.books, tf.unstack(codes, axis=-1), strict=True)
-        return sum(book.vectors_of(of_book) for book, of_book in each)
-
     def use_of(self, encoded, key):
         """Returns the Use of the codebooks, [n, ...] each; see Codebook.use_of."""
-        uses = [book.use_of(left, key) for book, left in self._left(encoded)]
+        uses = [book.use_of(part, key) for book, part in self._parts(encoded)]
         return Use(*(tf.stack(parts) for parts in zip(*uses, strict=True)))
 
     def follow(self, use, good=True):
@@ -159,16 +147,81 @@ class ResidualCodebook(layers.Layer):
         for index, book in enumerate(self.books):
             book.follow(Use(*(part[index] for part in use)), good)
 
-    def _left(self, encoded):
-        """Yields each codebook and what is left of vectors [..., D] for it."""
+    def _parts(self, encoded):
+        """Yields each codebook and the vectors that it is to code."""
+        raise NotImplementedError
+
+    def get_config(self):
+        first = self.books[0].get_config()
+        return {**{k: first[k] for k in ("size", "dimension", "decay")}, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class ResidualCodebook(Codebooks):
+    """Codebooks in a row, each of what those before it leave: a vector is the sum of one of each.
+
+    Args:
+        size: C, codes of each codebook.
+        dimension: D.
+        decay: of the running counts and means.
+        num_quantizers: n, codebooks.
+
+    Source: Zeghidour et al. (2021), "SoundStream: an end-to-end neural audio codec", algorithm 1.
+    """
+
+    def __init__(self, size, dimension, decay, num_quantizers, **kwargs):
+        super().__init__(size, dimension, decay, num_quantizers, **kwargs)
+
+    def nearest(self, encoded):
+        """Returns the codes of vectors [..., D], int32 [..., n]."""
+        return tf.stack([book.nearest(left) for book, left in self._parts(encoded)], axis=-1)
+
+    def vectors_of(self, codes):
+        """Returns the vectors of codes [..., n], float32 [..., D]."""
+        each = zip(self.books, tf.unstack(codes, axis=-1), strict=True)
+        return sum(book.vectors_of(of_book) for book, of_book in each)
+
+    def _parts(self, encoded):
         for book in self.books:
             yield book, encoded
             encoded = encoded - book.vectors_of(book.nearest(encoded))
 
     def get_config(self):
-        first = self.books[0].get_config()
-        config = {name: first[name] for name in ("size", "dimension", "decay")}
-        return {**config, "num_quantizers": len(self.books), "name": self.name}
+        return {**super().get_config(), "num_quantizers": len(self.books)}
+
+
+@keras.saving.register_keras_serializable("vae_zoo")
+class LevelCodebooks(Codebooks):
+    """A codebook for each level of a hierarchy, whose places follow one another: [..., L, D].
+
+    Args:
+        size: C, codes of each codebook.
+        dimension: D.
+        decay: of the running counts and means.
+        places: of each level; L is their sum.
+
+    Source: Razavi, van den Oord and Vinyals (2019), "Generating diverse high-fidelity images with
+    VQ-VAE-2", algorithm 1.
+    """
+
+    def __init__(self, size, dimension, decay, places, **kwargs):
+        super().__init__(size, dimension, decay, len(places), **kwargs)
+        self.places = tuple(places)
+
+    def nearest(self, encoded):
+        """Returns the codes of vectors [..., L, D], int32 [..., L]."""
+        return tf.concat([book.nearest(part) for book, part in self._parts(encoded)], axis=-1)
+
+    def vectors_of(self, codes):
+        """Returns the vectors of codes [..., L], float32 [..., L, D]."""
+        levels = zip(self.books, tf.split(codes, self.places, axis=-1), strict=True)
+        return tf.concat([book.vectors_of(level) for book, level in levels], axis=-2)
+
+    def _parts(self, encoded):
+        yield from zip(self.books, tf.split(encoded, self.places, axis=-2), strict=True)
+
+    def get_config(self):
+        return {**super().get_config(), "places": self.places}
 
 
 def straight_through(encoded, vectors):
