@@ -65,6 +65,7 @@ def test_it_skips_what_adam_skips_and_comes_back_from_its_configuration(tiny, ba
     assert isinstance(copy, muon.GuardedMuon) and copy.skip_norm == 1e-9
 
 
+@pytest.mark.slow
 def test_two_hundred_steps_on_digits_go_further_than_adam_s():
     splits = datasets.load("digits", batch_size=64)
 
