@@ -46,6 +46,14 @@ for module, *flags in json.loads(sys.argv.pop()):
         if end.code:
             sys.exit(f"{module} {flags} ended with {end.code}")
 """
+# No finder finds them. As None in sys.modules they would be there for who looks whether they are.
+_HIDE = """
+import importlib.machinery
+finder = importlib.machinery.PathFinder
+find = finder.find_spec
+hidden = frozenset({})
+finder.find_spec = lambda name, *given: None if name in hidden else find(name, *given)
+"""
 _EXTRAS = "pip install '.[export,serving]'"  # README's commands before it need none
 _ENVIRONMENT = ("-m venv", "pip install")
 _SHORTER = {
@@ -128,8 +136,7 @@ def without_extras(tmp_path_factory):
     assert {"ai_edge_litert", "ai_edge_quantizer", "tensorflow_serving", "pytest"} <= {*beyond}
     assert not {"numpy", "tensorflow", "keras", "matplotlib", "vae_zoo", "export"} & {*beyond}
     path = tmp_path_factory.mktemp("without_extras")
-    text = f"import sys\nsys.modules.update(dict.fromkeys({beyond}))\n"
-    (path / "sitecustomize.py").write_text(text, encoding="utf-8")
+    (path / "sitecustomize.py").write_text(_HIDE.format(beyond), encoding="utf-8")
     return path
 
 

@@ -107,6 +107,8 @@ class _Session(keras.callbacks.Callback):
             directory / runs.CHECKPOINTS,
             {
                 "model": model,
+                # Of layers in a list, such as codebooks, a checkpoint of the model holds nothing.
+                "variables": [variable.value for variable in model.variables],
                 "optimizer": model.optimizer,
                 # Their variables: of a metric itself a checkpoint holds nothing.
                 "metrics": [variable.value for m in model.metrics for variable in m.variables],
