@@ -23,7 +23,7 @@ _LAYERS = (  # the operations that `full_int8` computes in 8 bits
 
 
 # Quantised formats, and the least PSNR of their images against Keras's. float32 keeps to the
-# model's agreement.Tolerance, and so do the latents in all of them.
+# model's agreement.Tolerance, and so do the latents in all of them, but for those of a network.
 LEAST_PSNR_DB = {"float16": 50.0, "int8": 30.0, "full_int8": 25.0}
 QUANTIZED = tuple(LEAST_PSNR_DB)
 DEFAULT_QUANTIZED = ("float16", "int8")
