@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from vae_zoo import errors
 from vae_zoo.errors import at_least
+from vae_zoo.models.comparing import ComparesImages
 from vae_zoo.vae import VAE
 
 _SHARES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # a_j of five scales; of fewer, scaled to sum 1
@@ -34,7 +35,7 @@ _SLOPE = 0.2  # of its rectifiers
 _DARK = 1e-6  # squared length below which features are next to nothing
 
 
-class SSIMVAE(VAE):
+class SSIMVAE(ComparesImages, VAE):
     """VAE with a penalty on the dissimilarity of images and reconstructions to an eye.
 
     Args:
@@ -59,17 +60,6 @@ class SSIMVAE(VAE):
         self.dissimilarity = dissimilarity
         self.ssim_weight = at_least("ssim_weight", ssim_weight, 0)
         super().__init__(image_shape, latent_size, **kwargs)
-
-    def features(self, image, label=None):
-        """Returns (`VAE.features`'s result, the images): the penalty compares with them."""
-        return super().features(image, label), image
-
-    def posterior_of(self, encoded):
-        return super().posterior_of(encoded[0])
-
-    def infer(self, encoded, label, num_samples, seed):
-        [latent] = super().infer(encoded, label, num_samples, seed)
-        return [latent._replace(features=encoded[1])]
 
     def penalty(self, latents, seed):
         """Returns the weighed dissimilarity, [K, B]."""

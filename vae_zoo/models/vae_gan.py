@@ -20,12 +20,13 @@ import tensorflow as tf
 from vae_zoo import networks
 from vae_zoo.errors import at_least
 from vae_zoo.models import adversary
+from vae_zoo.models.comparing import ComparesImages
 from vae_zoo.probability import noise, posteriors
 
 _PRIOR_STREAM = 1000  # beyond the layers' streams
 
 
-class VAEGAN(adversary.Adversary):
+class VAEGAN(ComparesImages, adversary.Adversary):
     """VAE with a discriminator of images, and a penalty on what its features miss.
 
     Args:
@@ -78,17 +79,6 @@ class VAEGAN(adversary.Adversary):
             z: images [..., H, W, C]: they are what this discriminator takes.
         """
         return self._judged(z)[1]
-
-    def features(self, image, label=None):
-        """Returns (`VAE.features`'s result, the images): the penalty compares with them."""
-        return super().features(image, label), image
-
-    def posterior_of(self, encoded):
-        return super().posterior_of(encoded[0])
-
-    def infer(self, encoded, label, num_samples, seed):
-        [latent] = super().infer(encoded, label, num_samples, seed)
-        return [latent._replace(features=encoded[1])]
 
     def objective(self, terms, latents, kl_weight=1.0):
         weighed = terms._replace(log_likelihood=self.pixel_weight * terms.log_likelihood)
