@@ -42,7 +42,8 @@ class Layer(NamedTuple):
 
 
 class Diffusing:
-    """The methods of a VAE with a `schedule`; a model says `diffused_shape` and `denoise`.
+    """The methods of a VAE with a `schedule`; a model says `diffused_shape`, `denoise` and
+    `sample_likelihood`.
 
     Attributes:
         schedule: a diffusion.NoiseSchedule.
@@ -99,13 +100,33 @@ class Diffusing:
         share = tf.math.divide_no_nan(rate, replicas.mean(tf.reduce_mean(rate)))
         return share**2 * (tf.stop_gradient(layer.log_density) - layer.log_density)
 
+    def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
+        """Returns (images [N, H, W, C], z [N, D]), one for each row of seed; z is z_1 in vdm.
+
+        Args:
+            seed: int32 [N, 2]; see noise.rows.
+            label: not used.
+            temperature: factor of all noise; 1 is the model.
+            steps: layers to come down by; None is T, or sample_steps where T is infinite; a tenth
+                of that with "ddim".
+            sampler: "ancestral" draws each layer from the model's p(z_s | z_t). "ddim" adds no
+                noise on the way (Song et al., 2021, "Denoising diffusion implicit models", eq. 12
+                with sigma = 0): z_1 decides all, and far fewer steps do, but its draws are not
+                those of the bound.
+
+        Raises:
+            UserError: for fewer than one step, or another sampler.
+        """
+        likelihood, z = self.sample_likelihood(seed, label, temperature, steps, sampler)
+        return likelihood.mean(), z
+
     def come_down(self, seed, temperature, steps, sampler):
         """Returns (z_0, z_1), [N, H, W, C] each, one for each row of seed.
 
         Args:
             seed: int32 [N, 2].
             temperature: factor of all noise.
-            steps: layers to come down by, or None; see `VDM.sample`.
+            steps: layers to come down by, or None; see `sample`.
             sampler: one of SAMPLERS.
 
         Raises:

@@ -157,22 +157,6 @@ class LatentDiffusion(Diffusing, SpatialVAE):
         z = z_0 / diffusion.alpha(self.schedule.gamma(0.0))  # the noise of p(z | z_0) is left out
         return tf.reshape(z, [-1, self.latent_size])
 
-    def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
-        """Returns (images [N, H, W, C], z [N, D]), one for each row of seed.
-
-        Args:
-            seed: int32 [N, 2], see noise.rows; or an int, for 64 rows.
-            label: not used.
-            temperature: factor of all noise; 1 is the model.
-            steps: layers to come down by; None is sample_steps, and a tenth of that with "ddim".
-            sampler: "ancestral", or "ddim", which adds no noise on the way; see `VDM.sample`.
-
-        Raises:
-            UserError: for fewer than one step, or another sampler.
-        """
-        likelihood, z = self.sample_likelihood(seed, label, temperature, steps, sampler)
-        return likelihood.mean(), z
-
     def sample_likelihood(
         self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"
     ):

@@ -205,26 +205,6 @@ class VDM(Diffusing, VAE):
         x = self.features(*self.check_inputs({"image": image, "label": label}))
         return self.likelihood(diffusion.alpha(self.schedule.gamma(0.0)) * x).mean()
 
-    def sample(self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"):
-        """Returns (images [N, H, W, C], z_1 [N, H * W * C]), one for each row of seed.
-
-        Args:
-            seed: int32 [N, 2]; see noise.rows.
-            label: not used.
-            temperature: factor of all noise; 1 is the model.
-            steps: layers to come down by; None is T, or sample_steps where T is infinite; a tenth
-                of that with "ddim".
-            sampler: "ancestral" draws each layer from the model's p(z_s | z_t). "ddim" adds no
-                noise on the way (Song et al., 2021, "Denoising diffusion implicit models", eq. 12
-                with sigma = 0): z_1 decides all, and far fewer steps do, but its draws are not
-                those of the bound.
-
-        Raises:
-            UserError: for fewer than one step, or another sampler.
-        """
-        likelihood, z_1 = self.sample_likelihood(seed, label, temperature, steps, sampler)
-        return likelihood.mean(), z_1
-
     def sample_likelihood(
         self, seed, label=None, temperature=1.0, steps=None, sampler="ancestral"
     ):
