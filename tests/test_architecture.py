@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 # What a part may not know, by the names of modules.
-MODELS = ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry")
+MODELS = ("vae_zoo.vae", "vae_zoo.models", "vae_zoo.registry", "vae_zoo.model_table")
 _ON_RUNS = ("evaluate", "sample", "encode", "score", "per_image", "report", "publish", "sweep")
 _ON_RUNS += ("fit_prior", "aggregate")
 COMMANDS = tuple(f"vae_zoo.{name}" for name in ("train", "train_flags", "train_request", *_ON_RUNS))
