@@ -116,12 +116,12 @@ class Codebooks(layers.Layer):
         size: C, codes of each codebook.
         dimension: D.
         decay: of the running counts and means.
-        count: n, codebooks.
+        num_quantizers: n, codebooks.
     """
 
-    def __init__(self, size, dimension, decay, count, **kwargs):
+    def __init__(self, size, dimension, decay, num_quantizers, **kwargs):
         super().__init__(dtype="float32", trainable=False, **kwargs)
-        self.books = [Codebook(size, dimension, decay) for _ in range(count)]
+        self.books = [Codebook(size, dimension, decay) for _ in range(num_quantizers)]
         self.built = True
 
     @property
@@ -168,9 +168,6 @@ class ResidualCodebook(Codebooks):
 
     Source: Zeghidour et al. (2021), "SoundStream: an end-to-end neural audio codec", algorithm 1.
     """
-
-    def __init__(self, size, dimension, decay, num_quantizers, **kwargs):
-        super().__init__(size, dimension, decay, num_quantizers, **kwargs)
 
     def nearest(self, encoded):
         """Returns the codes of vectors [..., D], int32 [..., n]."""

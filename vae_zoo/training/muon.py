@@ -5,6 +5,8 @@ the longer side is of Liu et al. 2025, "Muon is scalable for LLM training". Orth
 columns, which cost a fifth of the whole matrix, and trained no worse.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -57,8 +59,8 @@ class GuardedMuon(optimizers.GuardedAdam):
 
 def _sides(shape):
     """Returns the longer and the shorter side of a kernel as a matrix [all others, last]."""
-    last = shape[-1] if len(shape) > 1 else 1
-    others = shape.num_elements() // last if hasattr(shape, "num_elements") else 0
+    last = shape[-1] if len(shape) else 1
+    others = math.prod(shape) // last
     return max(others, last), min(others, last)
 
 
