@@ -97,25 +97,7 @@ class LoopedModel(keras.Model):
                 replica_step, jit_compile=self.jit_compile, reduce_retracing=True
             )
 
-        def run_steps(iterator, count):
-            for _ in tf.range(count):
-                strategy.run(replica_step, args=(next(iterator),))
-
-        def run_what_is_left(iterator, count):
-            # A failing `next` would not stop the step counter, which waits for no data.
-            made = tf.constant(0)
-            for _ in tf.range(count):
-                batch = iterator.get_next_as_optional()
-                if not batch.has_value():
-                    break
-                strategy.run(replica_step, args=(batch.get_value(),))
-                made += 1
-            return made
-
-        if not self.run_eagerly:
-            run_steps = tf.function(run_steps, reduce_retracing=True)
-            run_what_is_left = tf.function(run_what_is_left, reduce_retracing=True)
-
+        run_steps, run_what_is_left = _loops(strategy, replica_step, self.run_eagerly)
         pace = _Pace(self.pace_seconds)
 
         def run_endless(iterator):
@@ -158,3 +140,37 @@ class LoopedModel(keras.Model):
             return self.steps_per_execution
         left = self.steps_per_epoch - self.steps_made % self.steps_per_epoch
         return min(self.steps_per_execution, left)
+
+
+def _loops(strategy, replica_step, eagerly):
+    """Returns two loops of steps, of (iterator, count): of endless data, and of what is left of it.
+
+    Args:
+        strategy: a tf.distribute strategy.
+        replica_step: a function of a replica's batch.
+        eagerly: whether they are no graphs.
+
+    Returns:
+        One that makes `count` steps, and one that makes at most so many, and returns how many.
+    """
+
+    def run_steps(iterator, count):
+        for _ in tf.range(count):
+            strategy.run(replica_step, args=(next(iterator),))
+
+    def run_what_is_left(iterator, count):
+        # A failing `next` would not stop the step counter, which waits for no data.
+        made = tf.constant(0)
+        for _ in tf.range(count):
+            batch = iterator.get_next_as_optional()
+            if not batch.has_value():
+                break
+            strategy.run(replica_step, args=(batch.get_value(),))
+            made += 1
+        return made
+
+    if eagerly:
+        return run_steps, run_what_is_left
+    return tuple(
+        tf.function(loop, reduce_retracing=True) for loop in (run_steps, run_what_is_left)
+    )
