@@ -5,7 +5,7 @@ _MANY_EPOCHS = 10_000  # the learning rate does not fall while the clock runs
 
 
 def prepare(name, batch_size, *, dataset="digits", precision="float32", jit="auto", tiny=False,
-            data_dir=None, binarization=None, **arguments):  # fmt: skip
+            data_dir=None, binarization=None, optimizer="adam", **arguments):  # fmt: skip
     """Returns (model, splits), compiled as the training command does.
 
     Args:
@@ -16,6 +16,7 @@ def prepare(name, batch_size, *, dataset="digits", precision="float32", jit="aut
         jit: "auto", "on" or "off".
         tiny: the registry's small variant.
         data_dir, binarization: of the data set.
+        optimizer: "adam", which the peers take, or "muon".
         **arguments: constructor arguments, over the registry's.
     """
     from vae_zoo import datasets, registry, training
@@ -32,7 +33,9 @@ def prepare(name, batch_size, *, dataset="digits", precision="float32", jit="aut
         dtype=precision,
         **arguments,
     )
-    settings = training.Settings(epochs=_MANY_EPOCHS, precision=precision, jit=jit)
+    settings = training.Settings(
+        epochs=_MANY_EPOCHS, precision=precision, jit=jit, optimizer=optimizer
+    )
     training.compile_model(model, settings, _MANY_EPOCHS)
     return model, splits
 

@@ -104,6 +104,7 @@ def _fitting(name, dataset, binarization):
             dataset=dataset,
             data_dir=FLAGS.data_dir,
             binarization=binarization,
+            optimizer=recipes.recipe(name, dataset).optimizer,
         )
         epochs = max(1, round(_MARGIN * 60 * FLAGS.minutes * speed / (steps * batch)))
         if FLAGS.smoke or epochs * steps >= _FEW_STEPS:
