@@ -37,24 +37,41 @@ class GuardedMuon(optimizers.GuardedAdam):
             for variable in variables
         ]
 
+    def _with_directions(self, gradients, variables):
+        """Returns each gradient; of a kernel (gradient, direction of its step as a matrix)."""
+        kernels = {}
+        for place, variable in enumerate(variables):
+            index = self._get_variable_index(variable)
+            if self._is_kernel[index]:
+                gradient = tf.cast(gradients[place], tf.float32)
+                momentum = _moved(self._momentums[index].value, gradient)
+                ahead = gradient + _MOMENTUM * (momentum - gradient)  # Nesterov's
+                kernels[place] = tf.reshape(ahead, (-1, variable.shape[-1]))
+        directions = dict(zip(kernels, orthogonal(list(kernels.values())), strict=True))
+        return [
+            (gradient, directions[place]) if place in directions else gradient
+            for place, gradient in enumerate(gradients)
+        ]
+
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         if not self._is_kernel[index]:
             super().update_step(gradient, variable, learning_rate)
             return
+        gradient, direction = gradient
         dtype, shape = variable.dtype, variable.shape
-        gradient = tf.cast(gradient, dtype)
         handle = self._momentums[index].value.handle
         momentum = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
-        momentum += (1 - _MOMENTUM) * (gradient - momentum)
-        tf.raw_ops.AssignVariableOp(resource=handle, value=momentum)
-        ahead = gradient + _MOMENTUM * (momentum - gradient)  # Nesterov's
-        matrix = tf.cast(tf.reshape(ahead, (-1, shape[-1])), tf.float32)
-        step = _SIZE * _sides(shape)[0] ** 0.5 * tf.reshape(orthogonal(matrix), shape)
-        tf.raw_ops.AssignSubVariableOp(
-            resource=variable.handle,
-            value=tf.cast(learning_rate, dtype) * tf.cast(step, dtype),
-        )
+        tf.raw_ops.AssignVariableOp(resource=handle, value=_moved(momentum, gradient))
+        size = tf.cast(learning_rate, tf.float32) * (_SIZE * _sides(shape)[0] ** 0.5)
+        step = tf.cast(size * tf.reshape(direction, shape), dtype)
+        tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=step)
+
+
+def _moved(momentum, gradient):
+    """Returns the momentum after a gradient."""
+    gradient = tf.cast(gradient, momentum.dtype)
+    return momentum + (1 - _MOMENTUM) * (gradient - momentum)
 
 
 def _sides(shape):
@@ -64,33 +81,64 @@ def _sides(shape):
     return max(others, last), min(others, last)
 
 
-def orthogonal(matrix):
-    """Returns a matrix with the directions of another one, its singular values near 1.
+def orthogonal(matrices):
+    """Returns matrices with the directions of others, their singular values near 1.
 
-    The shorter side is parted into blocks, each of which is made orthogonal by itself: U V' of the
-    singular value decomposition U S V', by a polynomial of it (Newton and Schulz's way), which is
-    computed on the small matrices of the columns' inner products.
+    The shorter side of each is parted into blocks, each of which is made orthogonal by itself: U V'
+    of the singular value decomposition U S V', by a polynomial of it (Newton and Schulz's way). It
+    is computed on the small matrices of the columns' inner products, all those of one size at once.
 
     Args:
-        matrix: float32 [rows, columns].
+        matrices: list of float32 [rows, columns], of any sizes.
 
     Returns:
-        Float32 [rows, columns]; singular values of 0.01 of a block's norm and more come to lie
-        between 0.65 and 1.25. A matrix of zeros stays one.
+        A list of float32 [rows, columns]; singular values of 0.01 of a block's norm and more come
+        to lie between 0.65 and 1.25. A matrix of zeros stays one.
     """
-    rows, columns = matrix.shape
-    if columns > rows:
-        return tf.transpose(orthogonal(tf.transpose(matrix)))
-    count = next(n for n in range(-(-columns // _BLOCK), columns + 1) if columns % n == 0)
-    blocks = tf.transpose(tf.reshape(matrix, (rows, count, columns // count)), (1, 0, 2))
-    blocks /= tf.norm(blocks, axis=(1, 2), keepdims=True) + _TINY
+    blocks = [_blocks(matrix) for matrix in matrices]
+    products = [tf.matmul(each, each, transpose_a=True) for each in blocks]
+    wholes = [None] * len(blocks)
+    for size in sorted({product.shape[-1] for product in products}):
+        places = [place for place, each in enumerate(products) if each.shape[-1] == size]
+        whole = _polynomial(tf.concat([products[place] for place in places], axis=0))
+        parts = tf.split(whole, [products[place].shape[0] for place in places])
+        for place, part in zip(places, parts, strict=True):
+            wholes[place] = part
+    made = [tf.matmul(*pair) for pair in zip(blocks, wholes, strict=True)]
+    return [_joined(*pair) for pair in zip(made, matrices, strict=True)]
+
+
+def _blocks(matrix):
+    """Returns the blocks of a matrix's shorter side, [blocks, longer side, 64 at most]."""
+    long, short = _sides(matrix.shape)
+    count = next(n for n in range(-(-short // _BLOCK), short + 1) if short % n == 0)
+    if matrix.shape[0] == long:
+        return tf.transpose(tf.reshape(matrix, (long, count, short // count)), (1, 0, 2))
+    return tf.transpose(tf.reshape(matrix, (count, short // count, long)), (0, 2, 1))
+
+
+def _joined(blocks, matrix):
+    """Returns the matrix, shaped as another one, that has these blocks; see `_blocks`."""
+    tall = matrix.shape[0] == _sides(matrix.shape)[0]
+    return tf.reshape(tf.transpose(blocks, (1, 0, 2) if tall else (0, 2, 1)), matrix.shape)
+
+
+def _polynomial(products):
+    """Returns what makes blocks orthogonal, multiplied from the right.
+
+    Args:
+        products: of each block's columns with each other, [blocks, columns, columns].
+
+    Returns:
+        Float32 [blocks, columns, columns].
+    """
     first, third, fifth = _QUINTIC
-    product = tf.matmul(blocks, blocks, transpose_a=True)
-    eye = tf.eye(columns // count)
-    whole = eye
+    squares = tf.linalg.trace(products)[:, tf.newaxis, tf.newaxis] + _TINY**2
+    products /= squares
+    eye = tf.eye(products.shape[-1])
+    whole = tf.math.rsqrt(squares) * eye
     for _ in range(_ITERATIONS):
-        factor = first * eye + third * product + fifth * tf.matmul(product, product)
+        factor = first * eye + third * products + fifth * tf.matmul(products, products)
         whole = tf.matmul(whole, factor)
-        product = tf.matmul(tf.matmul(factor, product), factor)
-    blocks = tf.matmul(blocks, whole)
-    return tf.reshape(tf.transpose(blocks, (1, 0, 2)), (rows, columns))
+        products = tf.matmul(tf.matmul(factor, products), factor)
+    return whole

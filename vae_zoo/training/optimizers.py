@@ -60,10 +60,15 @@ class GuardedAdam(keras.optimizers.Adam):
         variables = [getattr(v, "value", v) for v in trainable_variables]
         grads = _summed(list(grads))
         good = self._is_good(grads)
+        grads = self._with_directions(grads, trainable_variables)
         grads_and_vars = list(zip(grads, variables, strict=True))
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._guarded_update, self._distribution_strategy, grads_and_vars, learning_rate, good
         )
+
+    def _with_directions(self, gradients, variables):
+        """Returns what `update_step` takes for each variable: of Adam, its gradient."""
+        return gradients
 
     def update_step(self, gradient, variable, learning_rate):
         """Adam's step in TensorFlow's fused kernel: Keras's own is a dozen passes over memory."""
