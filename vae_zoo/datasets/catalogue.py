@@ -50,7 +50,9 @@ DATASETS = {
         licence="Apache-2.0, drawn by vae_zoo",
     ),
     "mnist": DatasetSpec("handwritten digits, 28 x 28", "dynamic", licence="CC BY-SA 3.0"),
-    "binarized_mnist": DatasetSpec("Larochelle's statically binarised MNIST", "static"),
+    "binarized_mnist": DatasetSpec(
+        "Larochelle's statically binarised MNIST", "static", licence="CC BY-SA 3.0, as MNIST's"
+    ),
     "fashion_mnist": DatasetSpec("clothes, 28 x 28 grey", "dynamic", licence="MIT"),
     "omniglot": DatasetSpec(
         "handwritten characters of 50 alphabets",
