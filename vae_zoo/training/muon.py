@@ -38,40 +38,38 @@ class GuardedMuon(optimizers.GuardedAdam):
         ]
 
     def _with_directions(self, gradients, variables):
-        """Returns each gradient; of a kernel (gradient, direction of its step as a matrix)."""
-        kernels = {}
+        """Returns each gradient; of a kernel (new momentum, direction of its step as a matrix).
+
+        All kernels' directions are found together, which costs less than one after the other.
+        """
+        momentums, matrices = {}, []
         for place, variable in enumerate(variables):
             index = self._get_variable_index(variable)
             if self._is_kernel[index]:
-                gradient = tf.cast(gradients[place], tf.float32)
-                momentum = _moved(self._momentums[index].value, gradient)
+                momentum = tf.convert_to_tensor(self._momentums[index].value)
+                gradient = tf.cast(gradients[place], momentum.dtype)
+                momentum += (1 - _MOMENTUM) * (gradient - momentum)
                 ahead = gradient + _MOMENTUM * (momentum - gradient)  # Nesterov's
-                kernels[place] = tf.reshape(ahead, (-1, variable.shape[-1]))
-        directions = dict(zip(kernels, orthogonal(list(kernels.values())), strict=True))
-        return [
-            (gradient, directions[place]) if place in directions else gradient
-            for place, gradient in enumerate(gradients)
-        ]
+                momentums[place] = momentum
+                matrices.append(tf.cast(tf.reshape(ahead, (-1, variable.shape[-1])), tf.float32))
+        made = list(gradients)
+        for (place, momentum), direction in zip(
+            momentums.items(), orthogonal(matrices), strict=True
+        ):
+            made[place] = (momentum, direction)
+        return made
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         if not self._is_kernel[index]:
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient, direction = gradient
-        dtype, shape = variable.dtype, variable.shape
+        momentum, direction = gradient
         handle = self._momentums[index].value.handle
-        momentum = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
-        tf.raw_ops.AssignVariableOp(resource=handle, value=_moved(momentum, gradient))
-        size = tf.cast(learning_rate, tf.float32) * (_SIZE * _sides(shape)[0] ** 0.5)
-        step = tf.cast(size * tf.reshape(direction, shape), dtype)
+        tf.raw_ops.AssignVariableOp(resource=handle, value=momentum)
+        size = tf.cast(learning_rate, tf.float32) * (_SIZE * _sides(variable.shape)[0] ** 0.5)
+        step = tf.cast(size * tf.reshape(direction, variable.shape), variable.dtype)
         tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=step)
-
-
-def _moved(momentum, gradient):
-    """Returns the momentum after a gradient."""
-    gradient = tf.cast(gradient, momentum.dtype)
-    return momentum + (1 - _MOMENTUM) * (gradient - momentum)
 
 
 def _sides(shape):
