@@ -134,12 +134,12 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 from vae_zoo import datasets, registry, training
-from vae_zoo.training import optimizers
+from vae_zoo.training import muon, optimizers
 
 splits = datasets.load("digits", batch_size=24, data_dir={data_dir!r})
 
 
-def trained(name, count):
+def trained(name, count, cls):
     strategy = training.make_strategy("one")
     if count > 1:
         # Groups of several sizes cannot use collective operations in one process.
@@ -149,7 +149,7 @@ def trained(name, count):
     with strategy.scope():
         model = registry.create_model(name, tiny=True, image_shape=(28, 28, 1))
         # Adam with a large epsilon: its step is not that of a gradient's sign, next to zero too.
-        optimizer = optimizers.GuardedAdam(0.1, epsilon=1.0)
+        optimizer = cls(0.1, epsilon=1.0)
         model.compile(optimizer, run_eagerly={slow})  # graphs of each model take longer
         model.optimizer.build(model.trainable_variables)
     if not {slow}:
@@ -161,12 +161,14 @@ def trained(name, count):
     return flat[0], flat[1], history
 
 
-for name in {names!r}:
-    start, one, figures = trained(name, 1)
+cases = [(name, optimizers.GuardedAdam) for name in {names!r}]
+cases += [("vae", muon.GuardedMuon)]
+for name, cls in cases:
+    start, one, figures = trained(name, 1, cls)
     for count in {counts!r}:
-        _, several, others = trained(name, count)
+        _, several, others = trained(name, count, cls)
         apart, moved = np.linalg.norm(several - one), np.linalg.norm(one - start)
-        assert 0 < moved and apart < 1e-3 * moved, (name, count, apart, moved)
+        assert 0 < moved and apart < 1e-3 * moved, (name, cls, count, apart, moved)
         for figure, (value,) in figures.items():
             # A squared MMD next to zero is a difference of means of about 1.
             np.testing.assert_allclose(
