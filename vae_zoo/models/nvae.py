@@ -21,7 +21,7 @@ from keras import layers
 from vae_zoo import checks, networks
 from vae_zoo.errors import at_least
 from vae_zoo.models import hierarchy
-from vae_zoo.networks import cells, common, sizes, very_deep
+from vae_zoo.networks import cells, common, sizes, spectral, very_deep
 from vae_zoo.probability import distributions
 from vae_zoo.vae import VAE
 
@@ -151,7 +151,7 @@ class NVAE(hierarchy.Hierarchy):
     def penalty(self, latents, seed):
         del latents, seed
         kernels = [variable.value for variable in self.kernels]
-        return self.spectral_weight * cells.spectral_norms(kernels)
+        return self.spectral_weight * tf.reduce_sum(spectral.spectral_norms(kernels))
 
     # The stacks.
 

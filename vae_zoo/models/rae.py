@@ -19,11 +19,11 @@ import tensorflow as tf
 from vae_zoo import errors, replicas
 from vae_zoo.errors import at_least
 from vae_zoo.models.following import Following
+from vae_zoo.networks import spectral
 from vae_zoo.probability import noise
 from vae_zoo.probability.correlated import covariance
 
 _DIRECTION_STREAM = 1000  # beyond the layers' streams
-_POWER_STEPS = 16
 
 
 class RAE(Following):
@@ -110,18 +110,8 @@ def squared_spectral_norms(model, z, seed):
     """
     del z, seed
     weights = [weight.value for weight in model.decoder.trainable_variables]
-    kernels = [tf.cast(weight, tf.float32) for weight in weights if len(weight.shape) > 1]
-    matrices = [tf.reshape(kernel, [-1, kernel.shape[-1]]) for kernel in kernels]
-    return tf.add_n([squared_spectral_norm(matrix) for matrix in matrices])
-
-
-def squared_spectral_norm(matrix):
-    """Returns the squared largest singular value of a matrix, by power iteration, a scalar."""
-    vector = tf.cos(tf.range(matrix.shape[1], dtype=tf.float32))[:, tf.newaxis]  # a start at random
-    for _ in range(_POWER_STEPS):
-        vector = tf.matmul(matrix, tf.matmul(matrix, vector), transpose_a=True)
-        vector = tf.stop_gradient(tf.math.l2_normalize(vector))
-    return tf.reduce_sum(tf.matmul(matrix, vector) ** 2)
+    kernels = [weight for weight in weights if len(weight.shape) > 1]
+    return tf.reduce_sum(spectral.spectral_norms(kernels) ** 2)
 
 
 REGULARIZERS = {

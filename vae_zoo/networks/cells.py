@@ -1,4 +1,4 @@
-"""Residual cells of NVAE, and the largest singular values of convolutions.
+"""Residual cells of NVAE.
 
 Vahdat and Kautz (2020), "NVAE: a deep hierarchical variational autoencoder", section 3.1, figure 3.
 Group normalisation stands for the paper's batch normalisation: what a model says of an image must
@@ -8,15 +8,12 @@ not depend on the batch that it is in.
 import math
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from vae_zoo.networks import common, very_deep
 
 _BRANCH = 0.1  # factor of the branch, so that a deep stack starts near the identity
 _GROUPS = 8  # of channels, at most, that are normalised apart
-_POWER_STEPS = 10
 
 
 @keras.saving.register_keras_serializable("vae_zoo")
@@ -107,32 +104,3 @@ def _run(chain, x):
     for layer in chain:
         x = layer(x)
     return x
-
-
-def spectral_norms(kernels):
-    """Returns the sum of the largest singular values of convolutions' kernels, a scalar.
-
-    They come from ten steps of power iteration from a fixed start, so they are a little too small;
-    the gradient goes to the kernels through u' W v alone.
-
-    Args:
-        kernels: tensors [..., outputs]; all axes but the last are one side of the matrix.
-
-    Source: Yoshida and Miyato (2017), algorithm 1; Vahdat and Kautz (2020), section 3.2.
-    """
-    stacks = {}
-    for kernel in kernels:
-        matrix = tf.cast(tf.reshape(kernel, [-1, kernel.shape[-1]]), tf.float32)
-        stacks.setdefault(tuple(matrix.shape), []).append(matrix)
-    return tf.add_n([_largest_values(tf.stack(stack)) for stack in stacks.values()])
-
-
-def _largest_values(matrices):
-    """Returns the sum of the largest singular values of matrices [N, R, C]."""
-    start = np.random.default_rng(0).normal(size=(1, matrices.shape[-1], 1))
-    right = tf.constant(start, matrices.dtype) * tf.ones_like(matrices[:, :1, :1])
-    fixed = tf.stop_gradient(matrices)
-    for _ in range(_POWER_STEPS):
-        left = tf.math.l2_normalize(fixed @ right, axis=1)
-        right = tf.math.l2_normalize(tf.matmul(fixed, left, transpose_a=True), axis=1)
-    return tf.reduce_sum(left * (matrices @ right))
