@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from export import checks, flatbuffer, layout
 from vae_zoo import cli, datasets, errors, presets, registry, train_flags
-from vae_zoo.datasets import fitting, listed
+from vae_zoo.datasets import fitting, listed, policies
 
 TREATMENT = listed.Treatment((8, 8, 1), fitting.Fit("images", (8, 8), None, 1), "none")
 
@@ -73,13 +74,16 @@ def test_a_line_about_such_a_name_is_printed(capfd, tmp_path):
         {"image.npy": b"no array"},
         {"image.npy": npy(IMAGES), "label.npy": b"no array"},
         {"image.npy": npy(np.uint8(3)), "factors.npy": npy(np.zeros((12, 2), int))},
+        {"image.npy": npy(IMAGES), "factors": b"no array"},
+        {"image.npy": npy(IMAGES), "label.npy": npy(np.zeros((12, 2), [("a", "u1")]))},
+        {"image.npy": npy(IMAGES), "label.npy": npy(np.zeros((12, 2), "V5"))},
     ],
 )
 def test_members_of_an_npz_file_that_are_no_arrays(members, tmp_path):
     with zipfile.ZipFile(tmp_path / "images.npz", "w") as file:
         for name, content in members.items():
             file.writestr(name, content)
-    if "factors.npy" in members and len(members["image.npy"]) > 500:
+    if {"factors.npy", "factors"} & members.keys() and len(members["image.npy"]) > 500:
         splits = datasets.load(str(tmp_path / "images.npz"))
         assert splits.factors("train") is None
         assert any("factors is left out" in note for note in splits.notes)
@@ -138,6 +142,23 @@ def test_a_decay_that_is_no_share_is_one_line(decay, tiny):
 def test_a_depth_that_nobody_could_wait_for_is_refused(name, argument, tiny):
     with pytest.raises(errors.UserError, match=f"{argument}=65536: expected at most"):
         tiny(name, **{argument: 65536})
+
+
+def test_a_size_beyond_every_number_is_one_line(tiny):
+    with pytest.raises(errors.UserError, match="latent_size=1e.308: expected at most"):
+        tiny("ladder_vae", latent_size=1e308)
+
+
+def test_what_large_images_hold_is_found_in_little_memory():
+    raw = np.zeros((40, 300, 300, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        assert policies.all_binary(raw)
+        assert tracemalloc.get_traced_memory()[1] < 4 * raw[0].size
+    finally:
+        tracemalloc.stop()
+    raw[-1, -1, -1, -1] = 7
+    assert not policies.all_binary(raw)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import errno
 import math
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MOST_WHOLE = 10**12
 _NO_ROOM_TEXTS = ("No space left", "quota exceeded", "File too large")
 
 
@@ -36,8 +37,9 @@ def at_least(name, value, least, whole=False, most=math.inf):
         value: what came.
         least: the smallest value allowed.
         whole: only whole numbers are; the value returned is an int.
-        most: the largest value allowed.
+        most: the largest value allowed; 10**12 for a whole number, which is more than makes sense.
     """
+    most = min(most, _MOST_WHOLE) if whole else most
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not least <= value < math.inf or (whole and int(value) != value):
         kind = "whole number" if whole else "number"

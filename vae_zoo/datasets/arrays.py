@@ -74,7 +74,7 @@ def _factors(path, images):
     if name is None or len(images) > 1:
         return None, ()
     try:
-        factors = content[name]
+        factors = np.asarray(content[name])  # bytes, where the member is no array
     except Exception:  # noqa: BLE001 - pickled objects, or a damaged file, which raises anything
         factors = np.empty(0)
     if factors.ndim != 2 or len(factors) != len(images["train"]) or factors.dtype.kind not in "ui":
@@ -227,7 +227,8 @@ def _flat(path, labels, count):
     """Returns the labels of one split, [N]: whole numbers or words."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+    rows = labels.ndim == 2 and labels.dtype.kind in "buif"
+    if rows and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
         labels = labels.argmax(1)
     if labels.shape != (count,) or labels.dtype.kind not in "uiUS":
         raise errors.UserError(

@@ -20,7 +20,7 @@ def choose(raw, name, wanted, own):
         wanted: what the user asked for, or None.
         own: the data set's, or "" for what suits the images.
     """
-    binary = bool(np.isin(raw[:1000], (0, 255)).all())
+    binary = all_binary(raw)
     policy = wanted or own or ("static" if binary else "none")
     if policy == "static" and not binary:
         raise errors.UserError(
@@ -33,6 +33,11 @@ def choose(raw, name, wanted, own):
             "Expected static."
         )
     return policy
+
+
+def all_binary(raw):
+    """Returns whether the first 1,000 images, uint8 [N, H, W, C], hold 0 and 255 alone."""
+    return all(bool(((image == 0) | (image == 255)).all()) for image in raw[:1000])
 
 
 def drawn(image, seed, step, first=0):
