@@ -102,11 +102,11 @@ def pixels(browser, canvas):
     return np.reshape(np.array(data, np.uint8), [height, width, 4])
 
 
-def tiles(picture, shape, count):
-    """Returns the images of a grid, [count, H, W], from the pixels of its canvas."""
+def tiles(picture, shape, count, channel=0):
+    """Returns a channel of the images of a grid, [count, H, W], from the pixels of its canvas."""
     height, width = shape[:2]
     grid = [
-        picture[top : top + height, left : left + width, 0]
+        picture[top : top + height, left : left + width, channel]
         for top in range(0, len(picture), height + 2)
         for left in range(0, picture.shape[1], width + 2)
     ]
@@ -240,6 +240,24 @@ def test_model_without_decode_has_the_grid_alone(browser, plane, export_of):
         shown = tiles(pixels(browser, "grid"), plane.image_shape, 64)
         assert np.abs(shown - expected).max() <= 1
         assert not browser.complaints
+
+
+@needs_litert
+@needs_browser
+@pytest.mark.parametrize("size", SIZES)
+def test_a_trained_model_of_colour_shows_keras_own_colours(size, browser, export_of, tmp_path):
+    """One that ships: 8-bit values, and a flow as prior."""
+    model = vae_zoo.from_preset("conv_vae/shapes")
+    with serving(export_of(model)) as address:
+        open_page(browser, address, size)
+        expected = np.asarray(model.generate(7))  # [64, 32, 32, 3]
+        shown = pixels(browser, "grid")
+        for channel in range(3):
+            of_channel = tiles(shown, model.image_shape, 64, channel).astype(int)
+            assert np.abs(of_channel - np.round(255 * expected[..., channel])).max() <= 1
+        assert np.ptp(expected, axis=-1).mean() > 0.1  # they are no greys
+        assert not browser.complaints
+        browser.screenshot(tmp_path / f"colour-{size}.png")
 
 
 @needs_litert
