@@ -179,7 +179,9 @@ def _files(section):
     lines = [
         "## TFLite\n",
         "Built-in operations only; `decode_1` is `decode` for a batch of 1. The metadata entry "
-        "`vae_zoo` is JSON: latent size, value range, label names.\n",
+        "`vae_zoo` is JSON: latent size, value range, label names. Give each signature exactly its "
+        "shapes and dtypes: LiteRT says what does not fit. An interpreter whose call has failed is "
+        "not to be used again; make a new one.\n",
         "| file | signatures | bytes | of weights | largest difference | PSNR dB | decode_1 ms |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

@@ -7,7 +7,7 @@ behind, is judged by tests.hostile.
 
 import numpy as np
 
-from tests.hostile_inputs import arrays, demonstration, exports, flags, images, runs
+from tests.hostile_inputs import arrays, calls, demonstration, exports, flags, images, runs
 
 KINDS = {
     "arrays, .npz": arrays.npz,
@@ -23,8 +23,10 @@ KINDS = {
     "requests to the demonstration": demonstration.demonstration,
     "a .tflite file": exports.tflite_file,
     "an export's manifest": exports.manifest,
+    "a call of a SavedModel": calls.saved_model,
+    "a call of a .tflite file": calls.tflite,
 }
-_SHARES = dict(zip(KINDS, (20, 12, 14, 10, 6, 4, 4, 10, 4, 8, 16, 6, 6), strict=True))
+_SHARES = dict(zip(KINDS, (20, 12, 14, 10, 6, 4, 4, 10, 4, 8, 16, 6, 6, 8, 8), strict=True))
 
 
 def choose(rng):
@@ -42,6 +44,8 @@ def prepare():
     from vae_zoo import limits, presets, registry, runs, train_request  # noqa: F401
     from vae_zoo.datasets import listed  # noqa: F401
     from vae_zoo.runs import finished, fitted_priors  # noqa: F401
+
+    calls.prepare()
 
 
 def _of_one(numbers):
