@@ -41,6 +41,14 @@ def test_the_newest_checkpoint_is_restored_and_two_are_kept(saved, state):
     assert [len(files_of(saved, step)) for step in (1, 2, 3)] == [0, 2, 2]
 
 
+def test_as_many_as_asked_for_are_kept(saved, state):
+    more = Checkpoints(saved.directory, state, keep=3)
+    more.save(4)
+    assert [len(files_of(saved, step)) for step in (2, 3, 4)] == [2, 2, 2]
+    Checkpoints(saved.directory, state, keep=1).save(5)
+    assert [path.name[-2:] for path in saved.paths()] == ["05"]
+
+
 def test_without_checkpoints_there_is_nothing_to_restore(state, tmp_path):
     assert Checkpoints(tmp_path, state).restore() is False
 

@@ -74,6 +74,12 @@ _NUMBERS = {
         2048,
         "memory for the images, in MB; larger data are read from a file on disk",
     ),
+    "keep": (
+        int,
+        2,
+        "how many checkpoints stay on disk, the newest: each is of the size of the model and its "
+        "optimizer; with 1 there is none to fall back on",
+    ),
     "report_images": (int, 1000, "how many test images the report measures, at most"),
     "report_samples": (int, 200, "importance samples of each of these images"),
 }
@@ -156,7 +162,8 @@ def check_numbers():
     lengths = [f"--{name}={FLAGS[name].value}" for name in _LENGTHS if FLAGS[name].present]
     if len(lengths) > 1:
         raise errors.UserError(f"{' and '.join(lengths)}: expected one of them at a time.")
-    counts = ("epochs", "steps", "batch_size", "accumulate", "report_images", "report_samples")
+    counts = ("epochs", "steps", "batch_size", "accumulate", "keep")
+    counts += ("report_images", "report_samples")
     least = dict.fromkeys(counts, 1)
     for name, value in {**least, "patience": 0, "memory_budget_mb": 0}.items():
         given = FLAGS[name].value

@@ -34,7 +34,8 @@ _WITHIN = {  # what they write into its folders; anything else stays there
 }
 # What a run of an earlier version, which does not name them, was begun with.
 _EARLIER = {"arguments": {"activation": "relu"}, "training": {"optimizer": "adam"}}
-_MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes", "accumulate")  # later
+# What a later command of the same run may say otherwise.
+_MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes", "accumulate", "keep")
 
 
 def read_config(directory):

@@ -20,7 +20,8 @@ from vae_zoo.runs.directory import (
 from vae_zoo.runs.files import is_whole, read_rows
 
 # Flags that say nothing of what is trained.
-_ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=", "--max_minutes=")
+_ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=")
+_ASIDE += ("--max_minutes=", "--keep=")
 
 
 def report_of(directory, max_minutes=None):

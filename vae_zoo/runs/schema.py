@@ -41,6 +41,7 @@ _TYPES = {
         "minutes": _NUMBER + _NONE,
         "accumulate": _WHOLE,
         "optimizer": _TEXT,
+        "keep": _WHOLE,
     },
     "report": {
         "model": _TEXT,

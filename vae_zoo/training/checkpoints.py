@@ -10,7 +10,7 @@ import tensorflow as tf
 from vae_zoo import cli, errors
 from vae_zoo.runs import files
 
-_KEPT = 2  # one to fall back on
+KEPT = 2  # one to fall back on
 _GLOB = set("*?[]{}\\")
 
 
@@ -24,12 +24,13 @@ class Checkpoints:
         directory: where they lie.
         trackables: name -> what tf.train.Checkpoint tracks; all of it built.
         is_chief: False for the workers of a cluster that only take part in the writing.
+        keep: how many there are at most, the newest.
     """
 
-    def __init__(self, directory, trackables, is_chief=True):
+    def __init__(self, directory, trackables, is_chief=True, keep=KEPT):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.is_chief = is_chief
+        self.is_chief, self.keep = is_chief, keep
         self._checkpoint = tf.train.Checkpoint(**trackables)
         self._link = _link(self.directory)
 
@@ -94,7 +95,7 @@ class Checkpoints:
 
     def _prune(self):
         self._remove_unfinished(self.directory)
-        for path in self.paths()[_KEPT:]:
+        for path in self.paths()[self.keep :]:
             for part in self.directory.glob(f"{path.name}.*"):
                 part.unlink()
 

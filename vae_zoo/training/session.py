@@ -119,6 +119,7 @@ class _Session(keras.callbacks.Callback):
                 "history": self.history,
             },
             chief,
+            settings.keep,
         )
         self.recovery = Recovery(model, self.checkpoints, self.counts["restarts"])
         self.validate = validation(model, splits, workers)

@@ -28,6 +28,7 @@ class Settings(NamedTuple):
         minutes: of training that were asked for; steps follow from the measured speed, once.
         accumulate: parts that a batch is computed in, one after the other, where it does not fit.
         optimizer: "muon" for kernels of layers, Adam for the rest; or "adam" for all.
+        keep: checkpoints that stay on disk, the newest.
     """
 
     epochs: int
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     minutes: float | None = None
     accumulate: int = 1
     optimizer: str = "adam"
+    keep: int = 2
 
 
 class Outcome(NamedTuple):
