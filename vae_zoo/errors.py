@@ -5,8 +5,8 @@ import errno
 import math
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MOST_WHOLE = 10**12
 _NO_ROOM_TEXTS = ("No space left", "quota exceeded", "File too large")
+_MOST_WHOLE = 10**12
 
 
 class UserError(ValueError):

@@ -63,9 +63,7 @@ RECIPES = {
     ("*", "mnist"): Recipe(epochs=50, **_BINARY),
     ("ladder_vae", "mnist"): Recipe(epochs=40, **_DEEP),
     # In equal time Adam's quicker steps went a nat further than Muon's: wide layers, little else.
-    ("vae", "binarized_mnist"): Recipe(
-        epochs=100, optimizer="adam", published=_SBM, **_BINARY
-    ),
+    ("vae", "binarized_mnist"): Recipe(epochs=100, optimizer="adam", published=_SBM, **_BINARY),
     ("vae", "mnist"): Recipe(epochs=100, optimizer="adam", **_BINARY),
     ("conv_vae", "binarized_mnist"): Recipe(epochs=54, published=_SBM, **_BINARY),
     ("iwae", "binarized_mnist"): Recipe(epochs=100, published=_IWAE, **_BINARY),

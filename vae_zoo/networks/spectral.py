@@ -1,7 +1,7 @@
 """Spectral norms of weights: their largest singular values, with a gradient.
 
 Yoshida and Miyato (2017), "Spectral norm regularization for improving the generalizability of deep
-learning", algorithm 1.
+learning", algorithm 1; of NVAE's kernels: Vahdat and Kautz (2020), section 3.2.
 """
 
 import numpy as np

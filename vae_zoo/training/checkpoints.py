@@ -10,7 +10,6 @@ import tensorflow as tf
 from vae_zoo import cli, errors
 from vae_zoo.runs import files
 
-KEPT = 2  # one to fall back on
 _GLOB = set("*?[]{}\\")
 
 
@@ -24,10 +23,10 @@ class Checkpoints:
         directory: where they lie.
         trackables: name -> what tf.train.Checkpoint tracks; all of it built.
         is_chief: False for the workers of a cluster that only take part in the writing.
-        keep: how many there are at most, the newest.
+        keep: how many there are at most, the newest; of two, one is to fall back on.
     """
 
-    def __init__(self, directory, trackables, is_chief=True, keep=KEPT):
+    def __init__(self, directory, trackables, is_chief=True, keep=2):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.is_chief, self.keep = is_chief, keep
