@@ -211,10 +211,15 @@ def table(rows):
     return "\n".join(line.rstrip() for line in lines)
 
 
+# Keras imports them, if they are there, for wrappers that no command uses: two of seven seconds.
+_FOR_WRAPPERS = ("sklearn", "matplotlib")
+
+
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
     """Imports TensorFlow with standard error closed: its libraries log there before any setting.
 
-    The import may happen anywhere in a command, and an error shall still be one line.
+    The import may happen anywhere in a command, and an error shall still be one line. It is quicker
+    too: Keras, which comes with it, is to find no package that only its wrappers want.
     """
 
     def find_spec(self, name, path=None, target=None):
@@ -229,11 +234,15 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
 
 def _quietly(load, module):
     kept = os.dup(2)
+    hidden = [name for name in _FOR_WRAPPERS if name not in sys.modules]
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
+        sys.modules.update(dict.fromkeys(hidden))  # None: an ImportError for who asks
         load(module)
     finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
         os.dup2(kept, 2)
         os.close(kept)
 
