@@ -90,7 +90,7 @@ class _Decoder:
 
 def _parameters_file(model, kind, decode):
     def parameters(z, label=None):
-        return {"parameters": model.decoder(model.decoder_inputs(z, label))}
+        return {"parameters": model.pixel_parameters(model.decoder_inputs(z, label))}
 
     signature = decode._replace(name="parameters", function=parameters)
     if kind == tflite.FLOAT32:

@@ -32,6 +32,14 @@ def pushed(model, size=1e3):
         variable.assign(size * rng.choice([-1.0, 1.0], variable.shape))
 
 
+def with_components(model):
+    """As trained, and principal components whose coordinates are far from 0."""
+    as_trained(model)
+    rng = np.random.default_rng(0)
+    model.start_at(rng.random((60, *model.image_shape), np.float32))
+    model.principal_path.gains.assign(rng.uniform(1, 5, model.latent_size))
+
+
 def last_biases(model):
     channels = model.image_shape[-1]
     outputs = model.likelihood_part.outputs if model.likelihood_part else channels
@@ -50,6 +58,7 @@ VARIANTS = [  # of conv_vae alone
     (MIXTURE, as_trained),  # weights of logits of 1000 and 1000 are rounding errors
     ({"likelihood": "normal", "scale": "channel"}, pushed),
     ({"likelihood": "continuous_bernoulli"}, pushed),
+    ({"likelihood": "discretized_logistic", "principal": True}, with_components),
 ]
 
 

@@ -82,6 +82,25 @@ def parts(model_class, **names):
         )
 
 
+def principal(model, is_plain):
+    """Raises a UserError for a model that principal components cannot go past.
+
+    Args:
+        model: a built VAE.
+        is_plain: whether its features are the posterior's parameters.
+    """
+    own = [name for name in ("encoder", "decoder") if model.own_part(name) is not None]
+    if not is_plain or own:
+        kind = f"{own[0]}= of your own" if own else type(model).__name__
+        raise errors.UserError(f"principal=True does not combine with {kind}. Leave it out.")
+    if model.posterior_name != "normal" or not hasattr(model.likelihood_part, "moved"):
+        raise errors.UserError(
+            f"principal=True does not combine with posterior={model.posterior_name!r} and "
+            f"likelihood={model.likelihood_name!r}. Expected posterior='normal' and "
+            "likelihood='discretized_logistic' or 'normal'."
+        )
+
+
 def no_latent_size(model_class, given):
     """Raises a UserError for a latent_size given to a model whose latents follow from its maps."""
     if "latent_size" in given:

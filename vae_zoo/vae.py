@@ -67,6 +67,9 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
         capacity: C, nats that the rate is held at: beta |rate - C| is charged, and warm-up lets C
             rise from 0, in the place of the rate's weight (Burgess et al., 2018, eq. 8). None: the
             rate itself is charged.
+        principal: the principal components of the training images go past both networks, so that
+            training starts at their bound; see networks.PrincipalPath. For a model that starts at
+            its images, with a normal posterior and a likelihood of locations (8-bit, "normal").
         num_classes: how many labels there are, where the model uses them.
         encoder: a keras.Model [B, H, W, C] -> [B, F] in the place of the network's; its weights are
             saved with the model.
@@ -99,6 +102,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
     training_samples = 1  # K, samples an image of the bound that is trained
     analytic_training = True  # False: trained on log q - log p at the samples, as weights need it
     has_penalty = False  # True: `penalty` is not zero, and is tracked
+    principal_path = None  # see the argument `principal`
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
         warmup_steps=0,
         free_bits=0.0,
         capacity=None,
+        principal=False,
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -149,6 +154,9 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
             self.build_latent_parts(prior, posterior, components, flow_steps)
             self.likelihood_part = self.build_likelihood(scale, mixture_components, channels)
             self.build_networks()
+        if principal:
+            checks.principal(self, type(self).features is VAE.features)
+            self.principal_path = self.build_principal_path()
         self.check_own_parts()
         self.built = True
 
@@ -165,7 +173,10 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
     def features(self, image, label=None):
         """Returns what `infer` needs from the encoder, a nest of tensors [B, ...]."""
         del label
-        return self.posterior_head(self.encoder(self.centred(image)))
+        parameters = self.posterior_head(self.encoder(self.centred(image)))
+        if self.principal_path is None:
+            return parameters
+        return tf.cast(parameters, tf.float32) + self.principal_parameters(image)
 
     def posterior_of(self, encoded):
         """Returns q(z | x), batch [B], from `features`'s result."""

@@ -317,9 +317,11 @@ class KerasModel(ReadInputs, LoopedModel):
         Args:
             images: some 2,000 of the training images, [N, H, W, C] in [0, 1].
         """
-        part = self.likelihood_part
+        part, path = self.likelihood_part, self.principal_path
         if len(images) and part is not None and not getattr(part, "is_started", True):
             part.start_at(images)
+            if path is not None:
+                part.start_scale_at(path.start_at(2 * images - 1 - part.pixel_mean.numpy()))
 
     def _start(self, x):
         """Starts the likelihood at images of prepared data, before the first step of all."""

@@ -49,10 +49,31 @@ class Stacks:
         head.build((None, inputs))
         return head
 
+    def build_principal_path(self):
+        """Returns the built PrincipalPath; the networks beside it start at nothing."""
+        path = networks.PrincipalPath(self.image_shape, self.latent_size)
+        path.build()
+        *_, last = (layer for layer in self.decoder.layers if hasattr(layer, "kernel"))
+        for layer in (self.posterior_head, last):
+            layer.kernel.assign(keras.ops.zeros_like(layer.kernel))
+        return path
+
+    def principal_parameters(self, image):
+        """Returns what the principal components add to the posterior's parameters, [B, 2 * D]."""
+        return self.principal_path.parameters(self.centred(image) - self.likelihood_part.pixel_mean)
+
+    def pixel_parameters(self, inputs):
+        """Returns the likelihood's parameters, [N, H, W, P], for decoder inputs [N, F]."""
+        parameters = self.decoder(inputs)
+        if self.principal_path is None:
+            return parameters
+        parameters = keras.ops.cast(parameters, "float32")
+        return self.likelihood_part.moved(parameters, self.principal_path(inputs))
+
     def pixel_likelihood(self, inputs):
         """Returns p(x | inputs) over images for decoder inputs [..., F], or maps [..., H, W, F]."""
         event_rank = len(self.decoder.input_shape) - 1
-        parameters = networks.over_samples(self.decoder, inputs, event_rank)
+        parameters = networks.over_samples(self.pixel_parameters, inputs, event_rank)
         return self.likelihood_part.distribution(parameters)
 
     def centred(self, image):

@@ -12,11 +12,13 @@ from vae_zoo import errors
 from vae_zoo.networks import conv, mlp, resnet
 from vae_zoo.networks.common import check_widths, initial_weights_of, over_samples
 from vae_zoo.networks.mlp import build_mlp
+from vae_zoo.networks.principal import PrincipalPath
 from vae_zoo.networks.resnet import build_map_decoder, build_map_encoder
 
 __all__ = [
     "ACTIVATIONS",
     "DEFAULT_HIDDEN",
+    "PrincipalPath",
     "build_decoder",
     "build_encoder",
     "build_map_decoder",

@@ -122,10 +122,26 @@ class ScaledPixels(keras.layers.Layer):
             images: float32 [N, H, W, C] in [0, 1].
         """
         images = np.asarray(images, np.float64)
-        axes = (0, 1) if self.scale == "channel" else (0, 1, 2)
-        deviation = np.maximum(np.sqrt(images.var(axis=0).mean(axes)), _LEAST_DEVIATION)
         self.pixel_mean.assign(2.0 * images.mean(axis=0) - 1.0)
-        self.log_scale.assign(np.log(2.0 * deviation / self.deviation_of_scale) / SPEED)
+        self.start_scale_at(2.0 * (images - images.mean(axis=0)))
+
+    def start_scale_at(self, differences):
+        """Starts the scale at what the locations are off, [N, H, W, C] in units of the locations."""
+        axes = (0, 1, 2) if self.scale == "channel" else None
+        deviation = np.sqrt(np.mean(np.square(differences, dtype=np.float64), axis=axes))
+        deviation = np.maximum(deviation, 2.0 * _LEAST_DEVIATION)
+        self.log_scale.assign(np.log(deviation / self.deviation_of_scale) / SPEED)
+
+    def moved(self, parameters, distance):
+        """Returns a decoder's output with other locations.
+
+        Args:
+            parameters: float32 [..., H, W, outputs].
+            distance: what is added to the locations, [..., H, W, C].
+        """
+        each = tf.repeat(distance, self.mixture_components, axis=-1)
+        locations, others = tf.split(parameters, [each.shape[-1], -1], axis=-1)
+        return tf.concat([locations + each, others], axis=-1)
 
     def distribution(self, parameters):
         """Returns p(x | z) over images in [0, 1], event shape [H, W, C].
