@@ -4,10 +4,14 @@ For each data set, model and time one training, with the command's own defaults 
 A row has bits a dimension, how near the test images' reconstructions are, completeness, active
 units and speed, and its samples as a grid. What is done stays in the output directory: the same
 command again goes on. Rows that are not asked for stay in the result as they are.
+
+A model may have flags of the training command behind it:
+--models="conv_vae --set=principal=True --augment=flip"
 """
 
 import itertools
 import pathlib
+import re
 
 from benchmarks import harness, markdown, runner, sections
 from vae_zoo import errors
@@ -33,7 +37,8 @@ _KEPT = ("minutes", "epochs", "steps", "images_per_second", "parameters", "elbo"
 def run():
     """Trains models on pictures in colour for some minutes and records figures and samples."""
     minutes = harness.numbers("minutes", FLAGS.minutes, float)
-    models = harness.models(FLAGS.models)
+    models = FLAGS.models or harness.models([])
+    harness.models([name.partition(" ")[0] for name in models])
     if not FLAGS.datasets:
         raise errors.UserError("--datasets is empty: expected a name, or a folder of images.")
     rows = []
@@ -48,13 +53,14 @@ def row(name, dataset, minutes, place):
     """Returns the figures of one model on a data set after some minutes.
 
     Args:
-        name: of the model.
+        name: of the model, and flags of its training.
         dataset: a name, or the place of own images.
         minutes: of training.
         place: the directory of the runs.
     """
     title = pathlib.PurePath(dataset).stem if dataset.endswith((".npz", ".npy")) else dataset
-    key = f"{name}-{title.strip('/').replace('/', '-')}-{minutes:g}"
+    model, *flags = name.split()
+    key = "-".join([*re.findall(r"[\w.]+", name), *title.strip("/").split("/"), f"{minutes:g}"])
     directory = pathlib.Path(place) / key
     length = "--epochs=1" if FLAGS.smoke else f"--minutes={minutes:g}"
     asked = {"num_images": FLAGS.num_images, "num_samples": FLAGS.num_samples}
@@ -62,7 +68,8 @@ def row(name, dataset, minutes, place):
     names = {"samples.png": f"{key}.png", "reconstructions.png": f"{key}-reconstructions.png"}
 
     def measure():
-        found = runner.train(name, dataset, directory, *report, length, data_dir=FLAGS.data_dir)
+        more = (*report, length, *flags)
+        found = runner.train(model, dataset, directory, *more, data_dir=FLAGS.data_dir)
         figures = {key: found[key] for key in _KEPT if key in found}
         return {"model": name, "dataset": title, "mark": minutes, **figures}
 

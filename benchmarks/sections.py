@@ -172,8 +172,8 @@ def images(results):
         rows = result["figures"]
         yield "## Pictures in colour\n"
         yield (
-            "The training command with its defaults and `--minutes`; the first "
-            f"{rows[0]['num_images']:,} test images. PSNR of the test images' reconstructions, "
+            "The training command with its defaults, `--minutes` and the flags that a row names; "
+            f"the first {rows[0]['num_images']:,} test images. PSNR of their reconstructions, "
             "next to that of each image's own mean colour; completeness: the share of prior "
             "samples that a classifier is surely of one class of, next to the same share of real "
             "test images.\n"

@@ -58,9 +58,19 @@ def test_overfitting_states_both_values_and_the_best_epoch():
     ],
 )
 def test_unused_latents_are_counted(active, size, words):
-    said = advice.unused_latents({"active_units": active, "rate_per_dimension": [0.1] * size})
+    said = advice.unused_latents({"active_units": active, "latents": size})
     assert said is None if words is None else words in said
     assert advice.unused_latents({"active_units": 1}) is None
+
+
+@pytest.mark.parametrize("active, near, said", [(8, 20.0, 1), (8, 25.0, 0), (7, 20.0, 0)])
+def test_coarse_reconstructions_ask_for_latents(active, near, said):
+    report = {"active_units": active, "latents": 8}
+    sentence = advice.coarse_reconstructions({**report, "reconstruction": {"psnr": near}})
+    assert bool(sentence) == said
+    if said:
+        assert "20.0 dB" in sentence and "latent_size=32" in sentence
+    assert advice.coarse_reconstructions(report) is None  # binary images
 
 
 def test_silent_layers_are_named_from_the_top():
@@ -91,7 +101,7 @@ def test_few_images_say_what_to_expect():
 
 
 def test_a_good_training_needs_no_advice():
-    good = {"active_units": 30, "rate_per_dimension": [1.0] * 32, "bits_per_dim": 4.0}
+    good = {"active_units": 30, "latents": 32, "bits_per_dim": 4.0}
     good["completeness"] = {"share": 0.8, "test_accuracy": 0.97}
     assert advice.advice(good, rows(FLAT), 1000) == []
     assert len(advice.advice({**good, "bits_per_dim": 7.9}, rows(RISING), 10)) == 3

@@ -85,8 +85,8 @@ class PrincipalPath(keras.layers.Layer):
         held_out = images[::_HELD_OUT]
         seen = np.delete(images, slice(None, None, _HELD_OUT), axis=0)
         count = min(self.latent_size, math.prod(self.small), len(seen) - 1)
-        found = extmath.randomized_svd(np.asarray(self._rows(seen)), count, n_iter=2, random_state=0)
-        components = found[2].T
+        rows = np.asarray(self._rows(seen))
+        components = extmath.randomized_svd(rows, count, n_iter=2, random_state=0)[2].T
         coordinates = np.asarray(self._rows(held_out)) @ components
         left = held_out - self._enlarged(coordinates @ components.T).numpy()
         noise = np.mean(left**2) / self.block**2  # of a block's average

@@ -126,7 +126,7 @@ class ScaledPixels(keras.layers.Layer):
         self.start_scale_at(2.0 * (images - images.mean(axis=0)))
 
     def start_scale_at(self, differences):
-        """Starts the scale at what the locations are off, [N, H, W, C] in units of the locations."""
+        """Starts the scale at what the locations are off by, [N, H, W, C]."""
         axes = (0, 1, 2) if self.scale == "channel" else None
         deviation = np.sqrt(np.mean(np.square(differences, dtype=np.float64), axis=axes))
         deviation = np.maximum(deviation, 2.0 * _LEAST_DEVIATION)

@@ -14,13 +14,15 @@ _SILENT = 0.1  # nats: the rate of a layer that says nothing
 _RIGHT = 0.9  # of real test images, for a classifier that one can trust
 _CHANCE = 7.5  # bits/dim; 8 are those of any 8-bit value by chance
 _FEW = 200  # training images
+_COARSE = 24.0  # dB of test reconstructions of 8-bit images
 
 
 def advice(report, rows, num_train):
     """Returns the sentences that are true of a training, the most important ones first.
 
     Args:
-        report: the figures of a run, as in report.json.
+        report: the figures of a run, as in report.json; and latents, the dimensions of a model
+            that has one posterior of them.
         rows: of metrics.csv, one an epoch.
         num_train: training images.
     """
@@ -29,6 +31,7 @@ def advice(report, rows, num_train):
         still_improving(rows),
         overfitting(report, rows),
         unused_latents(report),
+        coarse_reconstructions(report),
         unused_layers(report),
         doubtful_completeness(report),
         few_images(report, num_train),
@@ -86,17 +89,30 @@ def overfitting(report, rows):
 
 def unused_latents(report):
     """Says how many latent dimensions carry nothing."""
-    rates, active = report.get("rate_per_dimension"), report.get("active_units")
-    if not rates or active is None or active >= _USED * len(rates):
+    latents, active = report.get("latents"), report.get("active_units")
+    if not latents or active is None or active >= _USED * latents:
         return None
-    if active <= 1 and len(rates) > 2:
+    if active <= 1 and latents > 2:
         remedy = (
             "The decoder ignores the latents: try --set free_bits=0.1, --set warmup_steps=2000 or "
             "--set beta=0.5"
         )
     else:
         remedy = f"--set latent_size={max(2, active)} would do as well"
-    return f"{active} of {len(rates)} latent dimensions are active, the others unused. {remedy}."
+    return f"{active} of {latents} latent dimensions are active, the others unused. {remedy}."
+
+
+def coarse_reconstructions(report):
+    """Says that more latents would bring the reconstructions of 8-bit images nearer."""
+    latents, active = report.get("latents"), report.get("active_units")
+    near = (report.get("reconstruction") or {}).get("psnr")
+    if not latents or active != latents or near is None or near >= _COARSE:
+        return None
+    return (
+        f"reconstructions are coarse ({near:.1f} dB), and all {active} latents are in use. Nearer "
+        f"ones: --set latent_size={4 * active}, with --set principal=True for vae, conv_vae or "
+        "resnet_vae; prior samples are less of one piece then."
+    )
 
 
 def unused_layers(report):

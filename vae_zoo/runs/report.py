@@ -14,6 +14,7 @@ from vae_zoo.metrics import (
 )
 from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, plots
+from vae_zoo.vae import VAE
 
 _PICTURED = 64
 _CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
@@ -148,7 +149,7 @@ def write_report(directory, model, splits, config, outcome, figures):
         "notes": [*splits.notes, *_warnings(outcome)],
         **figures,
         "advice": advice.advice(
-            {**figures, "best_epoch": outcome.best_epoch},
+            {**figures, "best_epoch": outcome.best_epoch, "latents": _latents(model)},
             runs.read_rows(pathlib.Path(directory) / runs.METRICS),
             splits.num_train,
         ),
@@ -157,6 +158,11 @@ def write_report(directory, model, splits, config, outcome, figures):
     }
     runs.write_json(pathlib.Path(directory) / runs.REPORT, report)
     return report
+
+
+def _latents(model):
+    """Returns D of a model whose posterior is one of z [D], which its encoder gives; or None."""
+    return model.latent_size if type(model).features is VAE.features else None
 
 
 def draw(directory, model, splits, seed):
