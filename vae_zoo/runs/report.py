@@ -14,7 +14,6 @@ from vae_zoo.metrics import (
 )
 from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, plots
-from vae_zoo.vae import VAE
 
 _PICTURED = 64
 _CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
@@ -161,8 +160,8 @@ def write_report(directory, model, splits, config, outcome, figures):
 
 
 def _latents(model):
-    """Returns D of a model whose posterior is one of z [D], which its encoder gives; or None."""
-    return model.latent_size if type(model).features is VAE.features else None
+    """Returns D of a model whose encoder's head gives one posterior of z [D]; or None."""
+    return model.latent_size if hasattr(model, "posterior_head") else None
 
 
 def draw(directory, model, splits, seed):
