@@ -103,16 +103,17 @@ def _rate_split(split):
     yield page.paragraph(
         f"The rate, {split['rate']:.2f} nats, has three parts: what the code tells of its image, "
         "how dependent the dimensions are, and how far each one is from the prior (Hoffman and "
-        "Johnson, 2016; Chen et al., 2018). Each lies between two bounds, which meet where images "
-        f"are many; these are of {split['num_images']:,}."
+        "Johnson, 2016; Chen et al., 2018). They are known up to bounds, which meet where images "
+        f"are many; these are of {split['num_images']:,}. Of the last two the lower bound is left "
+        "out: it is about the same for good and bad models."
     )
-    names = {
-        "mutual_information": "mutual information of image and code",
-        "total_correlation": "total correlation",
-        "dimension_wise_kl": "dimension-wise KL",
+    least = split["mutual_information"]["low"]
+    parts = {  # key: (words, at least)
+        "mutual_information": ("mutual information of image and code", f"{least:.2f}"),
+        "total_correlation": ("total correlation", ""),
+        "dimension_wise_kl": ("dimension-wise KL", ""),
     }
-    rows = [[words, *(f"{split[key][end]:.2f}" for end in ("low", "high"))]
-            for key, words in names.items()]
+    rows = [[*shown, f"{split[key]['high']:.2f}"] for key, shown in parts.items()]
     yield page.table([["nats", "at least", "at most"], *rows])
 
 
@@ -183,8 +184,7 @@ def _geometry(found):
     yield page.paragraph(
         "How far the image moves on the way from one prior draw to another, on paths of three "
         "kinds: straight; spherical, which keeps the distance from 0; geodesic, the path whose "
-        "images move least, found from the straight one by its energy. Where the geodesic is much "
-        "shorter, the straight path goes through images that lie out of the way."
+        "images move least, found from the straight one by its energy."
     )
     table = [["path", *(f"pair {i + 1}" for i in range(len(lengths["straight"])))]]
     table += [[name, *(f"{length:.2f}" for length in of)] for name, of in lengths.items()]
