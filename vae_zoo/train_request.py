@@ -145,11 +145,15 @@ def fitting_warmup(create, settings, splits):
         splits: datasets.Splits.
     """
     arguments = create.keywords
-    named = {text.partition("=")[0] for text in FLAGS["set"].value}
-    if "warmup_steps" not in arguments or "warmup_steps" in named or settings.steps is None:
+    if "warmup_steps" not in arguments or "warmup_steps" in _set() or settings.steps is None:
         return {}
     steps = settings.epochs * splits.steps_per_epoch
     return {"warmup_steps": min(arguments["warmup_steps"], steps // _WARMUP)}
+
+
+def _set():
+    """Returns the names of the constructor arguments that --set gives."""
+    return {text.partition("=")[0] for text in FLAGS["set"].value}
 
 
 def _model_arguments(spec, splits, wished):
@@ -175,9 +179,20 @@ def _model_arguments(spec, splits, wished):
             raise errors.UserError(f"--set {name}=...: expected the flag --{flag} for that.")
     arguments = {**given, **wished}
     _check_likelihood(splits, arguments["likelihood"])
+    if "principal" not in _set() and not _has_locations(arguments):
+        arguments.pop("principal", None)  # a recipe's, for pictures of 8 bits
     if _takes_linear_channels(cls, splits, arguments):
         arguments = {"channels": "linear", **arguments}
     return arguments
+
+
+def _has_locations(arguments):
+    """Returns whether pixels and the posterior have locations, which components could be added to.
+
+    Unlike binary pixels', or a posterior's that is a flow.
+    """
+    eight_bits = arguments["likelihood"] in ("discretized_logistic", "normal")
+    return eight_bits and arguments.get("posterior", "normal") == "normal"
 
 
 def _takes_linear_channels(cls, splits, arguments):
