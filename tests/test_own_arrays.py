@@ -116,13 +116,15 @@ def test_what_is_not_there_is_said_to_be_not_there(name, words, tmp_path):
         datasets.load(name, data_dir=tmp_path)
 
 
-def test_colours_that_go_together_are_modelled_so(npz, tmp_path):
+def test_what_pictures_are_decides_how_they_are_modelled(npz, tmp_path):
+    """Colours that go together; principal components, which binary pixels have no place for."""
     rng = np.random.default_rng(0)
     grey = rng.integers(30, 220, (60, 8, 8, 1))
     apart = rng.integers(0, 256, (60, 8, 8, 3))
     together = np.clip(grey + rng.integers(-20, 20, (60, 8, 8, 3)), 0, 255)
     found = {}
-    for name, images in (("together", together), ("apart", apart)):
+    binary = 255 * (grey > 120)
+    for name, images in (("together", together), ("apart", apart), ("binary", binary)):
         run_here(
             train.train,
             train.FLAGS,
@@ -131,5 +133,5 @@ def test_colours_that_go_together_are_modelled_so(npz, tmp_path):
             f"--output_dir={tmp_path / name}",
         )
         config = json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))
-        found[name] = config["arguments"].get("channels")
-    assert found == {"together": "linear", "apart": None}
+        found[name] = [config["arguments"].get(key) for key in ("channels", "principal")]
+    assert found == {"together": ["linear", True], "apart": [None, True], "binary": [None, None]}

@@ -110,8 +110,7 @@ def coarse_reconstructions(report):
         return None
     return (
         f"reconstructions are coarse ({near:.1f} dB), and all {active} latents are in use. Nearer "
-        f"ones: --set latent_size={4 * active}, with --set principal=True for vae, conv_vae or "
-        "resnet_vae; prior samples are less of one piece then."
+        f"ones: --set latent_size={4 * active}; prior samples are less of one piece then."
     )
 
 
