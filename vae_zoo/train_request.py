@@ -33,7 +33,8 @@ def model_of_flags(spec, splits, wished):
         UserError: for arguments that do not fit the data, or this machine.
     """
     arguments = _model_arguments(spec, splits, wished)
-    limits.check(FLAGS.model, arguments, arguments.keys() & wished, splits.batch_size // FLAGS.accumulate)
+    kept = arguments.keys() & wished
+    limits.check(FLAGS.model, arguments, kept, splits.batch_size // FLAGS.accumulate)
     return functools.partial(registry.create_model, FLAGS.model, **arguments)
 
 
