@@ -88,11 +88,13 @@ def test_it_is_saved_with_the_model(tiny, tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(images[:3]), model.reconstruct(images[:3]))
 
 
-def test_of_a_few_images_nothing_is_found(tiny):
-    images, _ = drawn((16, 16, 1), 12)
-    model = started(tiny, (16, 16, 1), images)
+@pytest.mark.parametrize("images", [drawn((16, 16, 1), 12)[0], np.zeros((60, 16, 16, 1))])
+def test_of_a_few_images_or_of_one_nothing_is_found(images, tiny):
+    images = images.astype(np.float32)
+    model = started(tiny, (16, 16, 1), images, likelihood="discretized_logistic")
     assert not model.principal_path.gains.numpy().any()
     assert np.isfinite(bound(model, images))
+    assert all(np.isfinite(weight.numpy()).all() for weight in model.weights)
 
 
 def test_fit_finds_them_in_its_own_data(tiny):

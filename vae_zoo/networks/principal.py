@@ -23,6 +23,7 @@ import tensorflow as tf
 
 _SIDE = 32  # pixels of the longer side, at most, of the images that have components
 _LEAST = 20  # images, to find components of
+_LEAST_NOISE = (2.0 / 255.0) ** 2  # a grey level: images that are all the same leave nothing
 _HELD_OUT = 10  # each tenth image does not find components, and tells their variances
 
 
@@ -89,7 +90,7 @@ class PrincipalPath(keras.layers.Layer):
         components = extmath.randomized_svd(rows, count, n_iter=2, random_state=0)[2].T
         coordinates = np.asarray(self._rows(held_out)) @ components
         left = held_out - self._enlarged(coordinates @ components.T).numpy()
-        noise = np.mean(left**2) / self.block**2  # of a block's average
+        noise = max(np.mean(left**2), _LEAST_NOISE) / self.block**2  # of a block's average
         variances = np.maximum(np.mean(coordinates**2, axis=0), noise)
         missing = (0, self.latent_size - count)
         self.components.assign(np.pad(components, [(0, 0), missing]))
