@@ -213,7 +213,7 @@ def write_rows(name, rows, key, smoke=False):
 
     Args:
         name: of the benchmark.
-        rows: the new ones, each with a "model".
+        rows: the new ones, each with a "model": a name, and flags of its training perhaps.
         key: the entries that tell rows apart; those before "model" come first in the order.
         smoke: True: print alone.
     """
@@ -222,10 +222,12 @@ def write_rows(name, rows, key, smoke=False):
     found = {tuple(row[part] for part in key): row for row in [*others, *rows]}
     models = registry.model_names()
     before = key[: key.index("model")]
-    order = sorted(
-        found.values(), key=lambda row: ([row[k] for k in before], models.index(row["model"]))
-    )
-    return write(name, order, smoke=smoke)
+
+    def place(row):
+        model = row["model"]
+        return [row[part] for part in before], models.index(model.partition(" ")[0]), model
+
+    return write(name, sorted(found.values(), key=place), smoke=smoke)
 
 
 def read(path):

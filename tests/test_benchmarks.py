@@ -245,7 +245,7 @@ _SMOKE = [
     ("memory", (), ()),
     ("throughput", (), ("--models=vae,vdm",)),
     ("input", (), ()),
-    ("images", (), ("--models=conv_vae", "--num_images=8", "--num_samples=2")),
+    ("images", (), ("--models=conv_vae --set=latent_size=8", "--num_images=8", "--num_samples=2")),
     ("zoo", (), ("--models=vq_vae", "--minutes=0.01", "--num_images=8", "--num_samples=2")),
     ("quality", (), ("--models=vae", "--dataset=digits", "--minutes=0.05", "--num_images=8")),
     ("quality", ("torch", "pythae"), ("--models=pythae", "--dataset=digits", "--minutes=0.05")),
