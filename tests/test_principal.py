@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import distinct_models
 
 import vae_zoo
 from vae_zoo.probability import elbo
@@ -103,6 +104,26 @@ def test_fit_finds_them_in_its_own_data(tiny):
     model.compile(optimizer="adam")
     model.fit(images, batch_size=50, epochs=1, verbose=0)
     assert model.principal_path.gains.numpy().any()
+
+
+@pytest.mark.parametrize("name", distinct_models())
+def test_every_model_takes_them_or_refuses(name, tiny):
+    images, _ = drawn((16, 16, 1), 100)
+    given = {"image_shape": (16, 16, 1), "likelihood": "discretized_logistic"}
+    plain = tiny(name, **given)
+    try:
+        model = tiny(name, principal=True, **given)
+    except vae_zoo.UserError as error:
+        assert "principal=True does not combine with" in str(error)
+        assert name not in ("vae", "conv_vae", "resnet_vae", "beta_vae", "iwae", "info_vae")
+        return
+    bounds = []
+    for each in (plain, model):
+        each.start_at(images)
+        bounds.append(bound(each, images))
+    assert np.isfinite(bounds).all()
+    if model.prior_name == "standard":
+        assert bounds[1] > bounds[0]
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,10 @@ def principal(model, is_plain):
 
     Args:
         model: a built VAE.
-        is_plain: whether its features are the posterior's parameters.
+        is_plain: whether its features are VAE's, the posterior's parameters.
     """
     own = [name for name in ("encoder", "decoder") if model.own_part(name) is not None]
-    if not is_plain or own:
+    if own or not is_plain or model.posterior_head.units < 2 * model.latent_size:
         kind = f"{own[0]}= of your own" if own else type(model).__name__
         raise errors.UserError(f"principal=True does not combine with {kind}. Leave it out.")
     if model.posterior_name != "normal" or not hasattr(model.likelihood_part, "moved"):
