@@ -132,3 +132,21 @@ def test_a_training_of_an_earlier_version_goes_on_as_it_was_begun(
     assert len(runs.read_rows(run / runs.METRICS)) == 1
     with pytest.raises(errors.UserError, match="optimizer was 'adam', now 'muon'"):
         train(pictures, run, epochs=1, optimizer="muon")
+
+
+def test_components_are_not_added_to_a_training_that_was_begun_without(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(vae_zoo.train, "_finish", lambda *given: None)
+    arguments = {"hidden": (4, 4), "latent_size": 2}
+    given = {"output_dir": tmp_path / "run", "epochs": 1, "report_samples": 2}
+    without = {**arguments, "principal": False}
+    run = vae_zoo.train("conv_vae", pictures, arguments=without, max_minutes=1e-9, **given)
+    config = runs.read_config(run)
+    assert config["arguments"].pop("principal") is False
+    runs.write_json(run / runs.CONFIG, config)
+    vae_zoo.train("conv_vae", pictures, arguments=arguments, **given)
+    assert runs.read_rows(run / runs.METRICS)
+    assert not runs.read_config(run)["arguments"].get("principal")
+    vae_zoo.train("conv_vae", pictures, arguments=arguments, overwrite=True, **given)
+    assert runs.read_config(run)["arguments"]["principal"] is True

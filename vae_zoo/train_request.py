@@ -74,8 +74,10 @@ def as_begun(directory, spec, recipe, wished):
     """
     from vae_zoo import runs
 
-    arguments = runs.begun_without(directory, "arguments")
-    arguments = {name: value for name, value in arguments.items() if name in spec.arguments}
+    begun = runs.begun_without(directory, "arguments")
+    arguments = {name: value for name, value in begun.items() if name in spec.arguments}
+    if "principal" in begun and "principal" not in _set():
+        wished = {name: value for name, value in wished.items() if name != "principal"}
     return recipe._replace(**runs.begun_without(directory, "training")), {**arguments, **wished}
 
 

@@ -33,7 +33,10 @@ _WITHIN = {  # what they write into its folders; anything else stays there
     TENSORBOARD: ("events.out.tfevents.*", "samples/events.out.tfevents.*", "samples"),
 }
 # What a run of an earlier version, which does not name them, was begun with.
-_EARLIER = {"arguments": {"activation": "relu"}, "training": {"optimizer": "adam"}}
+_EARLIER = {
+    "arguments": {"activation": "relu", "principal": False},
+    "training": {"optimizer": "adam"},
+}
 # What a later command of the same run may say otherwise.
 _MAY_CHANGE = ("data_dir", "manual_dir", "memory_budget_mb", "max_minutes", "accumulate", "keep")
 
