@@ -310,12 +310,13 @@ class KerasModel(ReadInputs, LoopedModel):
 
     def start_at(self, images):
         """Starts the likelihood at training images: its locations at their mean, its scale at
-        their deviation. Nothing is done once training has begun, or where it has no such weights.
+        their deviation; and principal components, where the model has them. Nothing is done once
+        training has begun, or where it has no such weights.
 
         The commands call it; so does `fit`, with images of its arrays or of its tf.data.Dataset.
 
         Args:
-            images: some 2,000 of the training images, [N, H, W, C] in [0, 1].
+            images: some thousands of the training images, [N, H, W, C] in [0, 1].
         """
         part, path = self.likelihood_part, self.principal_path
         if len(images) and part is not None and not getattr(part, "is_started", True):
