@@ -141,3 +141,8 @@ def test_what_it_does_not_combine_with_is_refused(name, arguments, tiny):
     given = {"image_shape": (16, 16, 1), "likelihood": "normal", "principal": True, **arguments}
     with pytest.raises(vae_zoo.UserError, match="principal=True does not combine with"):
         tiny(name, **given)
+
+
+def test_it_is_true_or_false(tiny):
+    with pytest.raises(vae_zoo.UserError, match="principal='yes': expected True or False"):
+        tiny("conv_vae", principal="yes")

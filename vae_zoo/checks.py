@@ -82,13 +82,18 @@ def parts(model_class, **names):
         )
 
 
-def principal(model, is_plain):
-    """Raises a UserError for a model that principal components cannot go past.
+def principal(value, model, is_plain):
+    """Returns whether principal components go past a model; a UserError where they cannot.
 
     Args:
+        value: the argument, True or False.
         model: a built VAE.
         is_plain: whether its features are VAE's, the posterior's parameters.
     """
+    if not isinstance(value, bool):
+        raise errors.UserError(f"principal={value!r:.60}: expected True or False.")
+    if not value:
+        return False
     own = [name for name in ("encoder", "decoder") if model.own_part(name) is not None]
     if own or not is_plain or model.posterior_head.units < 2 * model.latent_size:
         kind = f"{own[0]}= of your own" if own else type(model).__name__
@@ -99,6 +104,7 @@ def principal(model, is_plain):
             f"likelihood={model.likelihood_name!r}. Expected posterior='normal' and "
             "likelihood='discretized_logistic' or 'normal'."
         )
+    return True
 
 
 def no_latent_size(model_class, given):

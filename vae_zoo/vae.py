@@ -154,8 +154,7 @@ class VAE(Configured, ForUsers, Objective, Parts, Stacks, Accumulating, KerasMod
             self.build_latent_parts(prior, posterior, components, flow_steps)
             self.likelihood_part = self.build_likelihood(scale, mixture_components, channels)
             self.build_networks()
-        if principal:
-            checks.principal(self, type(self).features is VAE.features)
+        if checks.principal(principal, self, type(self).features is VAE.features):
             self.principal_path = self.build_principal_path()
         self.check_own_parts()
         self.built = True
