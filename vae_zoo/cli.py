@@ -211,7 +211,7 @@ def table(rows):
     return "\n".join(line.rstrip() for line in lines)
 
 
-# Keras imports them, if they are there, for wrappers that no command uses: two of seven seconds.
+# Keras imports them, if they are there, for wrappers that no command uses: one of six seconds.
 _FOR_WRAPPERS = ("sklearn", "matplotlib")
 
 

@@ -76,8 +76,7 @@ def as_begun(directory, spec, recipe, wished):
 
     begun = runs.begun_without(directory, "arguments")
     arguments = {name: value for name, value in begun.items() if name in spec.arguments}
-    if "principal" in begun and "principal" not in _set():
-        wished = {name: value for name, value in wished.items() if name != "principal"}
+    wished = {k: v for k, v in wished.items() if k not in begun or k in _set()}
     return recipe._replace(**runs.begun_without(directory, "training")), {**arguments, **wished}
 
 
@@ -194,8 +193,10 @@ def _has_locations(arguments):
 
     Unlike binary pixels', or a posterior's that is a flow.
     """
-    eight_bits = arguments["likelihood"] in ("discretized_logistic", "normal")
-    return eight_bits and arguments.get("posterior", "normal") == "normal"
+    from vae_zoo.probability.likelihoods import LIKELIHOODS
+
+    located = hasattr(LIKELIHOODS[arguments["likelihood"]], "moved")
+    return located and arguments.get("posterior", "normal") == "normal"
 
 
 def _takes_linear_channels(cls, splits, arguments):

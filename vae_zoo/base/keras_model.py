@@ -322,7 +322,9 @@ class KerasModel(ReadInputs, LoopedModel):
         if len(images) and part is not None and not getattr(part, "is_started", True):
             part.start_at(images)
             if path is not None:
-                part.start_scale_at(path.start_at(2 * images - 1 - part.pixel_mean.numpy()))
+                centred = 2 * images
+                centred -= 1 + part.pixel_mean.numpy()
+                part.start_scale_at(path.start_at(centred))
 
     def _start(self, x):
         """Starts the likelihood at images of prepared data, before the first step of all."""

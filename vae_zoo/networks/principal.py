@@ -77,19 +77,18 @@ class PrincipalPath(keras.layers.Layer):
             images: float32 [N, H, W, C], of mean 0. Of fewer than 20 nothing is found.
 
         Returns:
-            Differences in pixels, [M, H, W, C].
+            The mean squares of the differences, [H, W, C].
         """
         from sklearn.utils import extmath
 
         if len(images) < _LEAST:
-            return images
-        held_out = images[::_HELD_OUT]
-        seen = np.delete(images, slice(None, None, _HELD_OUT), axis=0)
-        count = min(self.latent_size, math.prod(self.small), len(seen) - 1)
-        rows = np.asarray(self._rows(seen))
-        components = extmath.randomized_svd(rows, count, n_iter=2, random_state=0)[2].T
-        coordinates = np.asarray(self._rows(held_out)) @ components
-        left = held_out - self._enlarged(coordinates @ components.T).numpy()
+            return np.mean(images**2, axis=0)
+        rows = np.asarray(self._rows(images))
+        seen = np.delete(rows, slice(None, None, _HELD_OUT), axis=0)
+        count = min(self.latent_size, rows.shape[1], len(seen) - 1)
+        components = extmath.randomized_svd(seen, count, n_iter=2, random_state=0)[2].T
+        coordinates = rows[::_HELD_OUT] @ components
+        left = images[::_HELD_OUT] - self._enlarged(coordinates @ components.T).numpy()
         noise = max(np.mean(left**2), _LEAST_NOISE) / self.block**2  # of a block's average
         variances = np.maximum(np.mean(coordinates**2, axis=0), noise)
         missing = (0, self.latent_size - count)
@@ -97,7 +96,7 @@ class PrincipalPath(keras.layers.Layer):
         self.gains.assign(np.pad(np.sqrt(variances - noise), missing))
         self.variances.assign(np.pad(variances, missing, constant_values=noise))
         self.noise.assign(noise)
-        return left
+        return np.mean(left**2, axis=0)
 
     def _rows(self, images):
         """Returns images as the numbers that have components, [N, h * w * C]."""

@@ -121,15 +121,15 @@ class ScaledPixels(keras.layers.Layer):
         Args:
             images: float32 [N, H, W, C] in [0, 1].
         """
-        images = np.asarray(images, np.float64)
-        self.pixel_mean.assign(2.0 * images.mean(axis=0) - 1.0)
-        self.start_scale_at(2.0 * (images - images.mean(axis=0)))
+        mean = images.mean(axis=0, dtype=np.float64)
+        squares = np.mean(np.square(images), axis=0, dtype=np.float64)
+        self.pixel_mean.assign(2.0 * mean - 1.0)
+        self.start_scale_at(4.0 * (squares - mean**2))
 
-    def start_scale_at(self, differences):
-        """Starts the scale at what the locations are off by, [N, H, W, C]."""
-        axes = (0, 1, 2) if self.scale == "channel" else None
-        deviation = np.sqrt(np.mean(np.square(differences, dtype=np.float64), axis=axes))
-        deviation = np.maximum(deviation, 2.0 * _LEAST_DEVIATION)
+    def start_scale_at(self, variances):
+        """Starts the scale at the mean squares of what the locations are off by, [H, W, C]."""
+        axes = (0, 1) if self.scale == "channel" else None
+        deviation = np.sqrt(np.maximum(variances.mean(axes), (2.0 * _LEAST_DEVIATION) ** 2))
         self.log_scale.assign(np.log(deviation / self.deviation_of_scale) / SPEED)
 
     def moved(self, parameters, distance):
