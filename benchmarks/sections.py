@@ -159,6 +159,7 @@ IMAGES = {
     "PSNR, dB": "{reconstruction[psnr]:.1f}",
     "mean colour, dB": "{reconstruction[psnr_mean_colour]:.1f}",
     "completeness": "{completeness[share]:.0%}",
+    "reconstructions": "{completeness[reconstruction_share]:.0%}",
     "real images": "{completeness[test_share]:.0%}",
     "active units": "{active_units}",
     "images/s": "{images_per_second:,.0f}",
@@ -175,8 +176,8 @@ def images(results):
             "The training command with its defaults, `--minutes` and the flags that a row names; "
             f"the first {rows[0]['num_images']:,} test images. PSNR of their reconstructions, "
             "next to that of each image's own mean colour; completeness: the share of prior "
-            "samples that a classifier is surely of one class of, next to the same share of real "
-            "test images.\n"
+            "samples that a classifier is surely of one class of, next to the same share of "
+            "reconstructions and of real test images.\n"
         )
         yield table(IMAGES, rows)
         yield provenance([row["origin"] for row in rows])

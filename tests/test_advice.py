@@ -88,6 +88,20 @@ def test_a_classifier_that_is_often_wrong_makes_completeness_doubtful():
         assert advice.doubtful_completeness({"completeness": fine}) is None
 
 
+@pytest.mark.parametrize(
+    "share, again, said",
+    [(0.1, 0.3, "networks draw too coarsely"), (0.1, 0.9, "fit_prior"), (0.6, 0.9, None)],
+)
+def test_samples_of_no_class_are_put_down_to_the_networks_or_to_the_prior(share, again, said):
+    complete = {"share": share, "reconstruction_share": again}
+    complete |= {"test_share": 0.98, "test_accuracy": 0.99}
+    sentence = advice.incomplete({"completeness": complete})
+    assert sentence is None if said is None else said in sentence
+    doubtful = {**complete, "test_accuracy": 0.4}
+    for other in (doubtful, {"share": 0.1}, {"reason": "no labels"}):
+        assert advice.incomplete({"completeness": other}) is None
+
+
 def test_bits_near_eight_are_chance():
     assert "7.93 bits/dim: chance gives 8" in advice.near_chance({"bits_per_dim": 7.93})
     for bits in (5.0, None, math.nan):

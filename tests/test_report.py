@@ -53,9 +53,9 @@ def test_completeness_stands_next_to_that_of_real_images_and_to_diversity():
     steady = {"median": None, "p95": None, "reason": "undefined: the images do not change"}
     line = summary._property_line({"continuity": steady, "completeness": complete})
     assert "real" not in line and "Continuity: undefined: the images do not change" in line
-    complete |= {"test_share": 0.75, "diversity": 0.02}
+    complete |= {"test_share": 0.75, "reconstruction_share": 0.5, "diversity": 0.02}
     line = summary._property_line({"continuity": steady, "completeness": complete})
-    assert "88%" in line and "(real test images: 75%)" in line
+    assert "88%" in line and "(reconstructions: 50%, real test images: 75%)" in line
     assert "lie 2% as far apart as real images" in line
 
 

@@ -26,6 +26,7 @@ def completeness(
     test_images=None,
     test_labels=None,
     *,
+    reconstructions=None,
     num=200,
     seed=0,
     classifier=None,
@@ -45,6 +46,8 @@ def completeness(
         labels: int [N], or None.
         test_images: held-out images, likewise.
         test_labels: their labels.
+        reconstructions: of held-out images, float [N, H, W, C]. Where the classifier is sure of
+            them and not of samples, the prior is at fault; of neither, the networks are.
         num: prior samples; a conditional model draws each class in turn.
         seed: of the samples, of the choice of training images and of the classifier.
         classifier: of fit_classifier on these images; None fits one.
@@ -52,8 +55,9 @@ def completeness(
     Returns:
         {"share": of samples with a class of probability 0.9 or more, "num_samples", "classes_seen":
         classes among those, "classes", "sure": 0.9, "diversity": of the sure samples, None where no
-        class has two of them, "test_accuracy", "test_share"}, and for a conditional model
-        "label_agreement": the share of samples classified as asked for.
+        class has two of them, "test_accuracy", "test_share"}, with reconstructions
+        "reconstruction_share", and for a conditional model "label_agreement": the share of samples
+        classified as asked for.
         {"reason"} where the labels are of no use.
     """
     images, labels, reason = _usable(images, labels, seed)
@@ -77,6 +81,8 @@ def completeness(
     figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
+    if reconstructions is not None:
+        figures["reconstruction_share"] = _sure_share(classifier(reconstructions))
     if held_out:
         figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
@@ -145,5 +151,9 @@ def _reference(classifier, classes, images, labels):
     right = classes[probabilities.argmax(1)] == np.asarray(labels)[:TESTED]
     return {
         "test_accuracy": float(right.mean()),
-        "test_share": float((probabilities.max(1) >= _SURE).mean()),
+        "test_share": _sure_share(probabilities),
     }
+
+
+def _sure_share(probabilities):
+    return float((probabilities.max(1) >= _SURE).mean())

@@ -12,6 +12,7 @@ _GAP = 0.1  # between validation and training, as a share of the training's loss
 _USED = 0.5  # of the latent dimensions
 _SILENT = 0.1  # nats: the rate of a layer that says nothing
 _RIGHT = 0.9  # of real test images, for a classifier that one can trust
+_SHORT = 0.5  # of the share of real images: that of samples or reconstructions is short of it
 _CHANCE = 7.5  # bits/dim; 8 are those of any 8-bit value by chance
 _FEW = 200  # training images
 _COARSE = 24.0  # dB of test reconstructions of 8-bit images
@@ -34,6 +35,7 @@ def advice(report, rows, num_train):
         coarse_reconstructions(report),
         unused_layers(report),
         doubtful_completeness(report),
+        incomplete(report),
         few_images(report, num_train),
     ]
     return [sentence for sentence in found if sentence]
@@ -136,6 +138,27 @@ def doubtful_completeness(report):
         "completeness says little here: the classifier behind it is right on only "
         f"{100 * right:.0f}% of real test images. Look at samples.png instead; more labelled "
         "images make it better."
+    )
+
+
+def incomplete(report):
+    """Says whether the prior or the networks are at fault where few samples are of a class."""
+    complete = report.get("completeness") or {}
+    shares = [complete.get(key) for key in ("share", "reconstruction_share", "test_share")]
+    if None in shares or complete["test_accuracy"] < _RIGHT:
+        return None
+    samples, again, real = shares
+    if samples >= _SHORT * real:
+        return None
+    percent = f"{100 * samples:.0f}% of prior samples are surely one of the classes"
+    if again < _SHORT * real:
+        return (
+            f"{percent}, and {100 * again:.0f}% of reconstructions: the fault is not the prior's, "
+            "the networks draw too coarsely. Train longer (--steps), or take a larger model."
+        )
+    return (
+        f"{percent}, but {100 * again:.0f}% of reconstructions: the prior misses where the latents "
+        "of images lie. Another one: python -m vae_zoo.fit_prior --run=DIR --prior=gmm."
     )
 
 

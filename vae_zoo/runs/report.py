@@ -16,6 +16,8 @@ from vae_zoo.probability import likelihoods, noise
 from vae_zoo.runs import advice, plots
 
 _PICTURED = 64
+_REDRAWN = 16  # test images in reconstructions.png
+_CLASSIFIED = 100  # reconstructions behind completeness
 _CLASSES, _OF_CLASS = 20, 8  # classes at most, and samples of each, in samples.png
 _MANY_SKIPPED = 0.01
 _FEW_EFFECTIVE = (
@@ -131,6 +133,7 @@ def model_figures(
         splits.labels("train", sample_quality.FITTED),
         splits.raw("test")[: sample_quality.TESTED],
         splits.labels("test", sample_quality.TESTED),
+        reconstructions=_reconstructed(model, splits, _CLASSIFIED)[1],
         seed=seed,
     )
     return figures
@@ -168,11 +171,7 @@ def draw(directory, model, splits, seed):
     """Draws samples.png, reconstructions.png, interpolations.png, curves.png and manifold.png."""
     directory = pathlib.Path(directory)
     _draw_samples(directory / "samples.png", model, splits, seed)
-    images, image_labels = splits.images("test", 16), splits.labels("test", 16)
-    image_labels = image_labels if model.needs_labels else None
-    again = memory.in_batches(
-        model.reconstruct, images, image_labels, image_shape=model.image_shape
-    )
+    images, again = _reconstructed(model, splits, _REDRAWN)
     plots.reconstructions(
         directory / "reconstructions.png",
         images,
@@ -188,6 +187,15 @@ def draw(directory, model, splits, seed):
     history = runs.read_rows(directory / runs.METRICS)
     if history:
         plots.curves(directory / "curves.png", history)
+
+
+def _reconstructed(model, splits, count):
+    """Returns the first test images and their reconstructions, each [count, H, W, C]."""
+    images, labels = splits.images("test", count), splits.labels("test", count)
+    labels = labels if model.needs_labels else None
+    return images, memory.in_batches(
+        model.reconstruct, images, labels, image_shape=model.image_shape
+    )
 
 
 def _draw_samples(path, model, splits, seed):

@@ -91,7 +91,7 @@ def _property_line(report):
     )
     second = (
         f"completeness: {100 * complete['share']:.0f}% of {complete['num_samples']} prior samples "
-        f"are surely one of the classes{_of_real(complete)}, {complete['classes_seen']} of "
+        f"are surely one of the classes{_to_compare(complete)}, {complete['classes_seen']} of "
         f"{complete['classes']} appear{_diversity(complete)}"
         if complete.get("share") is not None
         else f"completeness: absent ({complete['reason']})"
@@ -111,10 +111,12 @@ def _total_correlation_lines(report):
     ]
 
 
-def _of_real(complete):
-    """Returns the same share of real test images, as words, where it was measured."""
-    share = complete.get("test_share")
-    return "" if share is None else f" (real test images: {100 * share:.0f}%)"
+def _to_compare(complete):
+    """Returns the same share of reconstructions and of real images, as words, where measured."""
+    names = {"reconstruction_share": "reconstructions", "test_share": "real test images"}
+    known = {name: complete[key] for key, name in names.items() if key in complete}
+    shares = [f"{name}: {100 * share:.0f}%" for name, share in known.items()]
+    return f" ({', '.join(shares)})" if shares else ""
 
 
 def _diversity(complete):
