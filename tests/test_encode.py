@@ -134,6 +134,21 @@ def test_ones_of_an_array_are_ink(tmp_path):
     np.testing.assert_array_equal(image[0, ..., 0], np.eye(4))
 
 
+def test_ones_of_a_file_are_ink_of_a_binary_model(tmp_path):
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "mask.png")
+    for policy, ink in (("static", 1.0), ("none", 1 / 255)):
+        treatment = listed.Treatment((4, 4, 1), None, policy)
+        image = listed.open_images(str(tmp_path), treatment).read([0]).image
+        np.testing.assert_allclose(image[0, ..., 0], ink * np.eye(4), rtol=1e-6)
+
+
+def test_a_suffix_in_capitals_is_written_too(trained, pictures, tmp_path):
+    flags = (f"--run={trained}", f"--images={pictures}", f"--output={tmp_path / 'A.NPZ'}")
+    run_here(encode.encode, encode.FLAGS, *flags)
+    assert [path.name for path in tmp_path.iterdir()] == ["A.NPZ"]
+    assert len(np.load(tmp_path / "A.NPZ")["mean"]) == 30
+
+
 def test_images_are_fitted_as_in_training(tmp_path):
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, 10:30] = (0, 255, 0)  # the central square, which is all that is kept

@@ -1,5 +1,7 @@
 """A training that starts from the weights of another one."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -52,4 +54,17 @@ def test_a_training_starts_from_a_run(trained, data_dir, tmp_path, capsys):
         runs.load_run(trained).get_weights(),
         strict=True,
     )
+    assert all(np.abs(one - two).max() < 1e-4 for one, two in pairs)
+
+
+def test_overwrite_begins_from_the_very_run_that_it_deletes(trained, data_dir, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = runs.load_run(run).get_weights()
+    settings = {"epochs": 1, "learning_rate": 1e-9, "report_samples": 2, "data_dir": data_dir}
+    settings |= {"arguments": {"hidden": (32,), "latent_size": 4}, "overwrite": True}
+    with pytest.raises(vae_zoo.UserError, match="Unknown preset"):
+        vae_zoo.train("vae", output_dir=run, init_from="not-there", **settings)
+    assert (run / "model.keras").exists() and (run / "checkpoints").exists()
+    vae_zoo.train("vae", output_dir=run, init_from=run, **settings)
+    pairs = zip(before, runs.load_run(run).get_weights(), strict=True)
     assert all(np.abs(one - two).max() < 1e-4 for one, two in pairs)

@@ -240,6 +240,12 @@ def digit_classifier(reference):
     return classifier.fit_classifier(*reference[:2])
 
 
+def test_a_seed_below_zero_is_one_too(reference):
+    images, labels = reference[0][:300], reference[1][:300]
+    figures = sample_quality.completeness(Generator(images), images, labels, seed=-1, num=20)
+    assert 0 <= figures["share"] <= 1
+
+
 def test_completeness_of_real_digits_is_high_and_of_noise_zero(reference):
     noise = np.random.default_rng(2).random((50, 28, 28, 1), np.float32)
     real = sample_quality.completeness(Generator(reference[2]), *reference, reconstructions=noise)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import vae_zoo
 from vae_zoo import datasets
-from vae_zoo.datasets import archives, pixels
+from vae_zoo.datasets import archives, folders, pixels
 from vae_zoo.datasets.stored import SPLITS
 
 RNG = np.random.default_rng(0)
@@ -68,6 +68,27 @@ def test_images_at_mixed_depths_and_tests_without_training_are_refused(tmp_path)
     save(tmp_path / "two" / "cat", noise(12, 8, 8))
     with pytest.raises(vae_zoo.UserError, match="different depths"):
         datasets.load(str(tmp_path / "two"))
+
+
+def test_no_image_is_left_out_for_its_depth(tmp_path):
+    root = tmp_path / "deep"
+    for place in ("cats", "dogs", "dogs/puppies/2024/may"):
+        save(root / place, noise(6, 8, 8))
+    with pytest.raises(vae_zoo.UserError, match=r"too deep, such as dogs/puppies/2024/may/0"):
+        datasets.load(str(root))
+    (root / "loop").symlink_to(root)
+    (root / "cats" / "outside").symlink_to(tmp_path.parent)
+    assert len(folders.image_files(root)) == 18
+
+
+def test_links_lead_out_of_a_folder_two_levels_deep(tmp_path):
+    save(tmp_path / "elsewhere" / "cat", noise(3, 8, 8))
+    save(tmp_path / "elsewhere" / "cat" / "deep" / "er", noise(3, 8, 8))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert sorted(parts[:-1] for parts in folders.image_files(tmp_path / "set")) == [
+        ("linked", "cat")
+    ] * 3
 
 
 def test_transparency_palettes_and_print_colours(tmp_path):

@@ -1,6 +1,8 @@
 """Presets: small folders of trained models that are checked, shared and read as runs are."""
 
+import io
 import json
+import pathlib
 import shutil
 import zipfile
 
@@ -89,6 +91,42 @@ def test_what_is_no_preset_is_refused(kind, tmp_path, monkeypatch):
     with pytest.raises(vae_zoo.UserError, match="preset"):
         presets.find(str(given))
     assert not list(tmp_path.parent.glob("a.txt"))
+
+
+class _Answer(io.BytesIO):
+    """What an https address answers."""
+
+    def __init__(self, content, length):
+        super().__init__(content)
+        self.headers = {"Content-Length": str(length)}
+
+
+def test_a_bad_download_is_not_kept(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = shutil.make_archive(str(tmp_path / "whole"), "zip", published)
+    whole = pathlib.Path(made).read_bytes()
+    answers = [(whole[:300], len(whole)), (b"<html>Please log in</html>", 26), (whole, len(whole))]
+    opened = (_Answer(*answer) for answer in answers)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: next(opened))
+    for words in ("broke off after 300", "cannot be unpacked"):
+        with pytest.raises(vae_zoo.UserError, match=words):
+            presets.find("https://example.org/preset.zip")
+    for _ in range(2):  # the second time from the cache
+        assert (presets.find("https://example.org/preset.zip") / "model.keras").exists()
+
+
+def test_an_interrupted_publish_leaves_nothing_and_goes_on(trained, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    flags = (f"--run={trained}", f"--output={tmp_path / 'preset'}", "--num_images=4")
+    with monkeypatch.context() as patched:
+        patched.setattr("vae_zoo.runs.card.draw", interrupted)
+        with pytest.raises(SystemExit):
+            run_here(publish.publish, publish.FLAGS, *flags, "--num_samples=2")
+    assert [path.name for path in tmp_path.rglob("*")] == ["preset"]
+    run_here(publish.publish, publish.FLAGS, *flags, "--num_samples=2")
+    assert presets.find(str(tmp_path / "preset"))
 
 
 def test_an_unknown_name_and_a_run_with_a_preset_are_refused_in_one_line(one_line, trained):

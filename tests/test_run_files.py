@@ -8,6 +8,7 @@ import sys
 import types
 
 import pytest
+from absl import flags
 
 from export import layout
 from vae_zoo import cli, errors, runs
@@ -114,6 +115,22 @@ def test_a_command_ends_with_the_code_of_the_signal(number, code, capsys):
     assert stop.value.code == code
     assert capsys.readouterr().err == "interrupted: give the same command again to go on\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_places_of_flags_may_begin_at_the_user_s_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given = flags.FlagValues()
+    cli.define_run(given)
+    cli.parse(given, ["command", "--run=~/runs/one"])
+    assert given.run == "/home/somebody/runs/one"
+
+
+def test_a_command_that_overwrites_goes_on_without_that(capsys):
+    given = flags.FlagValues()
+    flags.DEFINE_bool("overwrite", False, "", flag_values=given)
+    with pytest.raises(SystemExit):
+        cli.run(lambda: os.kill(os.getpid(), signal.SIGINT), given, ["command", "--overwrite"])
+    assert "the same command again, without --overwrite, to go on" in capsys.readouterr().err
 
 
 # The lines of a training without a terminal.

@@ -8,7 +8,7 @@ import pytest
 from conftest import run_here
 from PIL import Image
 
-from vae_zoo import errors, per_image, score
+from vae_zoo import datasets, errors, evaluate, per_image, score
 from vae_zoo.datasets import listed
 from vae_zoo.metrics import likelihood, partial_results, scores
 from vae_zoo.runs import plots
@@ -166,6 +166,7 @@ def test_broken_files_are_named_or_left_out_and_counted(
     assert "2.png" in one_line(score.score, score.FLAGS, [*flags, "--num_samples=2"])
     run(*flags, "--num_samples=2", "--skip_broken")
     assert "4 images" in (said := capsys.readouterr().out) and "1 broken ones left out" in said
+    run(*flags, "--num_samples=2", "--skip_broken", "--batch_size=1")  # a batch of none
     assert sorted(row["name"] for row in rows_of(tmp_path / "a.csv")) == [
         f"{i}.png" for i in (0, 1, 3, 4)
     ]
@@ -227,6 +228,15 @@ def test_classes_of_a_conditional_model_are_those_of_its_run():
     with pytest.raises(errors.UserError, match="has no classes"):
         per_image.class_numbers(images, model, config)
     assert per_image.class_numbers(images, model, config, label=1).tolist() == [1, 1, 1]
+
+
+def test_an_evaluation_of_other_data_counts_classes_as_the_run_does(npz, grey):
+    names = np.array(["dog", "fox"])[grey["label"] % 2]
+    splits = datasets.load(npz(image=grey["image"], label=names))
+    model = types.SimpleNamespace(name="cvae", needs_labels=True, num_classes=3)
+    evaluate.FLAGS(["evaluate"])
+    found = evaluate._labels(splits, model, {"label_names": ["cat", "dog", "fox"]}, 10)
+    assert found.tolist() == [1 + label for label in splits.labels("test", 10)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -58,7 +58,7 @@ def run(command, flag_values=None, argv=None):
     except KeyboardInterrupt as error:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # ends a line of progress
-        print("interrupted: give the same command again to go on", file=sys.stderr)
+        print(f"interrupted: give {same_command(flag_values)} to go on", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT))
     except Exception as error:
         if not errors.is_no_room(error):
@@ -189,12 +189,19 @@ def _filled(text, indent=""):
     )
 
 
+def same_command(flag_values):
+    """Returns the words for the command that goes on: --overwrite would delete what is there."""
+    again = "the same command again"
+    overwrites = "overwrite" in flag_values and flag_values["overwrite"].value
+    return f"{again}, without --overwrite," if overwrites else again
+
+
 def no_space(path):
     """Returns the error for a full disk."""
     return errors.UserError(
         f"no space left for {path or 'the output'} (a full disk, a quota or a limit on the size of "
         "files): what was written before is intact. Free some space, or take another --output_dir, "
-        "and give the same command again."
+        "and give the same command again (without --overwrite, which deletes what is there)."
     )
 
 
@@ -247,6 +254,10 @@ def _quietly(load, module):
         os.close(kept)
 
 
+# Flags that name a place; data is found by its path as it was given.
+_PLACES = ("run", "preset", "init_from", "output", "output_dir", "data_dir", "manual_dir")
+
+
 def parse(flag_values, argv):
     """Parses a command line, the program's name first; a UserError for what is no flag."""
     try:
@@ -262,6 +273,8 @@ def parse(flag_values, argv):
         )
     for name in flag_values:
         given = flag_values[name].value
+        if name in _PLACES and isinstance(given, str):  # a shell leaves the ~ of --run=~/run alone
+            flag_values[name].value = os.path.expanduser(given)
         if name.endswith("_dir") and "://" in (given or ""):
             raise errors.UserError(
                 f"--{name}={given}: addresses are not supported. Expected a local folder."

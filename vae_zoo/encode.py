@@ -56,8 +56,8 @@ def _write_arrays(output, images, rows, sizes):
         part = rows["values"][:, start : start + size]
         arrays[name] = part.astype(np.int32) if name == "code" else part
         start += size
-    with runs.atomic(output) as partial:
-        np.savez(partial, **arrays)
+    with runs.atomic(output) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def _write_table(output, images, rows, sizes):

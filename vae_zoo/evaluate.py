@@ -58,12 +58,8 @@ def evaluate():
     if FLAGS.prior:
         model.prior()  # one without density says so
     splits = runs.load_splits(directory, name=FLAGS.dataset, data_dir=FLAGS.data_dir)
-    images, labels = splits.images(FLAGS.split, count), splits.labels(FLAGS.split, count)
-    if model.needs_labels and labels is None:
-        raise errors.UserError(
-            f"--dataset={FLAGS.dataset}: {model.name} needs labels, and it has none. Expected a "
-            "labelled data set."
-        )
+    images = splits.images(FLAGS.split, count)
+    labels = _labels(splits, model, config, len(images))
     seconds = likelihood.estimate_seconds(model, images, labels, num_samples=FLAGS.num_samples)
     samples = likelihood.samples_of_use(model, FLAGS.num_samples)
     print(
@@ -94,13 +90,27 @@ def evaluate():
     print(f"written to {output}")
 
 
+def _labels(splits, model, config, count):
+    """Returns the run's number of each image's class, for a conditional model; or None."""
+    from vae_zoo.datasets import listed
+
+    if not model.needs_labels:
+        return None
+    if splits.label_names is None:
+        raise errors.UserError(
+            f"--dataset={FLAGS.dataset}: {model.name} needs labels, and it has none. Expected a "
+            "labelled data set."
+        )
+    named = listed.SplitImages(splits, FLAGS.split)
+    return per_image.class_numbers(named, model, config)[:count]
+
+
 def _check_numbers():
     if not 1 <= FLAGS.num_samples <= 10**9:
         raise errors.UserError(
             f"--num_samples={FLAGS.num_samples}: expected a number from 1 to 1,000,000,000."
         )
-    if not -(2**31) <= FLAGS.seed < 2**31:
-        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    cli.check_seed(FLAGS.seed)
 
 
 def _of_data(splits):

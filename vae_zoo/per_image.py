@@ -213,6 +213,8 @@ def go_through(images, labels, function, output, key, width, dtype):
     Raises:
         UserError: where no image can be read.
     """
+    import numpy as np
+
     from vae_zoo import progress
     from vae_zoo.metrics import partial_results
 
@@ -224,7 +226,7 @@ def go_through(images, labels, function, output, key, width, dtype):
         batch = images.read(range(store.done, min(store.done + size, len(images))))
         label = None if labels is None else labels[batch.index]
         some = len(batch.index) > 0
-        values = function(batch.image, batch.key, label) if some else []
+        values = function(batch.image, batch.key, label) if some else np.empty((0, width))
         store.add(batch.index, values)
         bar(min(store.done, len(images)))
     bar.close()

@@ -1,6 +1,7 @@
 """Makes a preset of a run: python -m vae_zoo.publish --run=runs/conv_vae-mnist --output=OUT"""
 
 import pathlib
+import tempfile
 
 from absl import flags
 
@@ -35,17 +36,32 @@ def publish():
     for name in ("num_images", "num_samples"):
         errors.at_least(f"--{name}", FLAGS[name].value, 1)
 
-    from vae_zoo import presets, progress, runs
-    from vae_zoo.runs import card, finished, halves, report, summary
+    from vae_zoo import presets, runs
+    from vae_zoo.runs import summary
 
     run, output = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.output)
     config, trained = runs.read_config(run), runs.read_report(run)
     _check_output(output, presets.MARK)
+    # Made aside, so that an interruption leaves nothing, or the preset that was there.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
+        figures, name = _make(run, config, trained, pathlib.Path(place))
+        made = sorted(pathlib.Path(place).iterdir(), key=lambda path: path.name == presets.MARK)
+        size = sum(path.stat().st_size for path in made if path.name != presets.MARK)
+        for path in made:  # the mark last
+            path.replace(output / path.name)
+    print(f"{summary.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+
+
+def _make(run, config, trained, output):
+    """Writes the preset of a run into an empty folder; returns its figures and its name."""
+    from vae_zoo import presets, progress, runs
+    from vae_zoo.runs import card, finished, halves, report
+
+    splits = runs.load_splits(run, data_dir=FLAGS.data_dir)
     halves.write(runs.load_run(run), output / runs.MODEL)
     config = _without_places(config, finished.recipe_of(config["command"]))
     runs.write_json(output / runs.CONFIG, config)
     model = runs.load_run(output)
-    splits = runs.load_splits(run, data_dir=FLAGS.data_dir)
     bar = progress.Progress(1, "evaluating")
     figures = report.model_figures(
         model,
@@ -62,11 +78,9 @@ def publish():
     name = FLAGS.name or f"{config['model']}/{pathlib.PurePath(splits.name).stem}"
     text = card.text(name, config, figures, FLAGS.data_licence)
     (output / "README.md").write_text(text, encoding="utf-8")
-    parts = [p for p in sorted(output.iterdir()) if p.name != presets.MARK and p.is_file()]
-    sums = {path.name: presets.sha256_of(path) for path in parts}
+    sums = {path.name: presets.sha256_of(path) for path in sorted(output.iterdir())}
     runs.write_json(output / presets.MARK, {"name": name, "sha256": sums})
-    size = sum(path.stat().st_size for path in parts)
-    print(f"{summary.likelihood_line(figures)}\n{name}: {size / 1e6:.2f} MB in {output}")
+    return figures, name
 
 
 def _without_places(config, command):

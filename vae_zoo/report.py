@@ -4,7 +4,7 @@ import pathlib
 
 from absl import flags
 
-from vae_zoo import cli, errors
+from vae_zoo import cli, errors, per_image
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -46,11 +46,11 @@ def report():
     """
     for name, least in (("num_images", 2), ("num", 8)):
         errors.at_least(f"--{name}", FLAGS[name].value, least)
+    cli.check_seed(FLAGS.seed)
     directory, place = cli.run_directory(FLAGS)
     name = f"report-{FLAGS.prior}.html" if FLAGS.prior else "report.html"
     output = pathlib.Path(FLAGS.output or place / name)
-    if output.suffix != ".html":
-        raise errors.UserError(f"--output={output}: expected a name that ends with .html.")
+    output = per_image.check_output(output, (".html",))
     others = [_place(reference) for reference in FLAGS.compare]
 
     from vae_zoo import progress, runs
@@ -79,7 +79,7 @@ def report():
     title = f"{config['model']} on {splits.name}"
     page.write(output, f"{title}, prior {FLAGS.prior}" if FLAGS.prior else title, parts)
     numbers = output.with_suffix(".json")
-    if numbers.name == runs.REPORT and numbers.parent == directory:
+    if numbers.name == runs.REPORT and (numbers.parent / runs.CONFIG).exists():
         numbers = numbers.with_name("report_page.json")  # the run's own report stays
     runs.write_json(numbers, {"reports": reports, "prior": model.prior_name, **found.figures})
     print(f"written to {output} and {numbers}")
@@ -98,12 +98,7 @@ def _other_data(model, splits):
         )
     height, width, channels = splits.image_shape
     settings = {"image_size": (height, width), "channels": channels, "data_dir": FLAGS.data_dir}
-    # Binary images pass for a threshold; for ink that is drawn, they are what they are.
-    policy = {"static": "threshold", "dynamic": None}.get(splits.binarization, splits.binarization)
-    other = datasets.load(FLAGS.ood, binarization=policy, **settings)
-    if splits.binarization == "dynamic" and other.binarization == "none":
-        other = datasets.load(FLAGS.ood, binarization="dynamic", **settings)
-    return other
+    return datasets.load_like(splits.binarization, FLAGS.ood, **settings)
 
 
 def _place(reference):

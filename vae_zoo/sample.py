@@ -90,8 +90,8 @@ def sample():
     if FLAGS.format == "npz":
         import numpy as np
 
-        with runs.atomic(output) as partial:
-            np.savez_compressed(partial, **arrays)
+        with runs.atomic(output) as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, **arrays)
     else:
         picture(output)
     print(f"written to {output}")

@@ -86,7 +86,7 @@ def _lost_worker_told():
             raise
         print(
             f"error: another worker was lost ({type(error).__name__}); its own output says why. "
-            "Give all of them the same command again: it goes on from the last whole epoch.",
+            f"Give all of them {cli.same_command(FLAGS)}: they go on from the last whole epoch.",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -127,13 +127,18 @@ def _help_in(directory, model, splits, config, settings, strategy, workers):
     )
 
 
-def _open_run(directory, config, workers):
-    """Returns whether a training goes on in a directory, and the report of one that is over."""
+def _open_run(directory, model, config, workers):
+    """Returns whether a training goes on in a directory, and the report of one that is over.
+
+    A training that begins from other weights has them before: --overwrite may delete them.
+    """
     from vae_zoo import runs
-    from vae_zoo.runs import finished
+    from vae_zoo.runs import finished, initial
 
     report, opened = None, False
     try:
+        if FLAGS.init_from and (FLAGS.overwrite or not runs.is_started(directory)):
+            print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
         resumed = runs.open_run(directory, config, overwrite=FLAGS.overwrite, resume=FLAGS.resume)
         report = finished.report_of(directory, FLAGS.max_minutes) if resumed else None
         opened = True
@@ -145,21 +150,18 @@ def _open_run(directory, config, workers):
 def _train_in(directory, model, splits, config, settings, strategy, workers):
     """Trains a model in a directory that no other process writes to; prints what becomes of it."""
     from vae_zoo import runs, training
-    from vae_zoo.runs import finished, initial
+    from vae_zoo.runs import finished
 
-    resumed, report = _open_run(directory, config, workers)
+    resumed, report = _open_run(directory, model, config, workers)
     if report is not None:
         print(finished.text(directory, report))
         return
-    resumed_steps = resumed and runs.is_started(directory)
-    if resumed_steps and runs.draws_differ(directory):
+    if resumed and runs.is_started(directory) and runs.draws_differ(directory):
         print(
             "note: this training was begun with a version that drew noise and data otherwise. It "
             "goes on with the draws of this version: the model will be as good, and not the one "
             "that either version alone would have trained"
         )
-    if FLAGS.init_from and not resumed_steps:
-        print(f"note: {initial.copy_weights(model, FLAGS.init_from)}")
     print(
         f"{'going on with' if resumed else 'training'} {FLAGS.model} on {splits.name} "
         f"({splits.num_train:,} images, binarization {splits.binarization}) in {directory}: "
@@ -205,7 +207,7 @@ def train_run(model, dataset="digits", output_dir=None, *, arguments=None, **set
     own = None if isinstance(model, str) else model
     name = registry.name_of(own) if own else model
     dataset = os.fspath(dataset)
-    output_dir = output_dir or f"runs/{name}-{_plain_name(dataset)}"
+    output_dir = os.path.expanduser(output_dir or "") or f"runs/{name}-{_plain_name(dataset)}"
     given = {"model": name, "dataset": dataset, "output_dir": output_dir, **settings}
     if own:
         train_request.refuse_for_own(name, arguments, settings)

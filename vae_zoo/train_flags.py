@@ -179,5 +179,4 @@ def check_numbers():
             )
     if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
         raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
-    if not -(2**31) <= FLAGS.seed < 2**31:
-        raise errors.UserError(f"--seed={FLAGS.seed}: expected a whole number that fits in int32.")
+    cli.check_seed(FLAGS.seed)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import pathlib
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from vae_zoo import errors
 from vae_zoo.datasets import archives, pixels, stored
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_LINKED = 2  # levels of folders below the root, where a link leads out of it
 _LAYOUTS = "Expected images, or class/image, or split/class/image (split: train, validation, test)"
 
 
@@ -95,10 +97,21 @@ def _is_image(parts):
 
 
 def _folder_files(root):
-    """Returns path below the root, as a tuple -> archives.File, of at most three levels."""
-    found = {}
-    for pattern in ("*", "*/*", "*/*/*"):
-        for path in root.glob(pattern):
+    """Returns path below the root, as a tuple -> archives.File.
+
+    Links are followed: once into a folder, and two levels deep where it lies outside of the root.
+    """
+    found, seen, inside = {}, set(), root.resolve()
+    for place, below, names in os.walk(root, followlinks=True):
+        folder = pathlib.Path(place)
+        here, depth = folder.resolve(), len(folder.relative_to(root).parts)
+        if here in seen:
+            below.clear()
+            continue
+        seen.add(here)
+        leave = depth >= _LINKED and inside not in (here, *here.parents)
+        below[:] = [] if leave else sorted(name for name in below if not name.startswith("."))
+        for path in (folder / name for name in names):
             parts = path.relative_to(root).parts
             if _is_image(parts) and path.is_file():
                 stamp = path.stat().st_mtime_ns
@@ -132,13 +145,19 @@ def _labelled(root, splits):
         return {split: [(path, 0) for path, _ in rows] for split, rows in splits.items()}, None
     if depths != {2}:
         raise errors.UserError(
-            f"{root} has images at different depths, or too deep. {_LAYOUTS}."
+            f"{root} has images at different depths, or too deep, such as {_deepest(splits)}. "
+            f"{_LAYOUTS}."
         )
     names = sorted({below[0] for rows in splits.values() for _, below in rows})
     number = {name: i for i, name in enumerate(names)}
     return {
         split: [(path, number[below[0]]) for path, below in rows] for split, rows in splits.items()
     }, names
+
+
+def _deepest(splits):
+    """Returns the path of an image that lies the deepest, as text."""
+    return "/".join(max((path for rows in splits.values() for path, _ in rows), key=len))
 
 
 def _look(root, files, rows, skip_broken):

@@ -98,6 +98,8 @@ class ListedImages:
                 f"{self.name}: {self.names[row]} is an image of {_words(pixels.shape)}, and the "
                 f"model takes {_words(shape)}. Give --resize to fit the images as in training."
             )
+        if self._treatment.binarization == "static" and pixels.max() == 1:
+            return pixels * np.uint8(255)  # zeros and ones: ones are ink, as in training
         return pixels
 
     def _under_policy(self, pixels, key):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vae_zoo.probability import noise
+
 FITTED = 10_000  # training images that are taken, at most
 _SIDE = 32  # pixels; larger images are made smaller
 _BLOCK = 500  # images made smaller at once
@@ -58,7 +60,7 @@ def fit_classifier(images, labels, seed=0):
         seed: of the images that are none, of the network's weights and of its batches.
     """
     images, labels = shrunk(images[:FITTED]), np.unique(labels[:FITTED], return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(len(images))  # folds of neighbours differ
+    order = noise.generator(seed).permutation(len(images))  # folds of neighbours differ
     images, labels = images[order], labels[order]
     none = _no_class(images, seed)
     if _quick_is_good(images, labels, seed):
@@ -91,7 +93,7 @@ def _no_class(images, seed):
 
     Each pixel of a scrambled image comes from another training image.
     """
-    rng = np.random.default_rng(seed)
+    rng = noise.generator(seed)
     flat = images.reshape(len(images), -1)
     count, pixels = len(flat) // _NO_CLASS + FOLDS, flat.shape[1]
     rows = rng.integers(0, len(flat), (count, pixels))
@@ -108,7 +110,7 @@ def _no_class(images, seed):
 
 def _blends(images, labels, count, seed):
     """Returns means of two images of two classes each, [count, H, W, C]."""
-    rng = np.random.default_rng(seed)
+    rng = noise.generator(seed)
     first = rng.integers(0, len(images), count)
     second = [rng.choice(np.flatnonzero(labels != labels[row])) for row in first]
     return 0.5 * (images[first] + images[second])
@@ -118,7 +120,7 @@ def _quick_is_good(images, labels, seed):
     """Returns whether the quick machine is right on 90% of a fifth of some images, held out."""
     from sklearn.svm import SVC
 
-    order = np.random.default_rng(seed).permutation(len(images))[:_TRIED]
+    order = noise.generator(seed).permutation(len(images))[:_TRIED]
     fitted, held_out = order[len(order) // 5 :], order[: len(order) // 5]
     if not len(held_out) or len(np.unique(labels[fitted])) < 2:
         return False
@@ -137,7 +139,7 @@ def principal_components(images, seed):
     from sklearn.decomposition import PCA
 
     flat = images.reshape(len(images), -1)
-    pca = PCA(min(_COMPONENTS, *flat.shape), random_state=seed).fit(flat)
+    pca = PCA(min(_COMPONENTS, *flat.shape), random_state=seed % 2**32).fit(flat)
     return lambda some: pca.transform(some.reshape(len(some), -1))
 
 
@@ -214,7 +216,7 @@ def _batches(images, labels, steps, seed):
     """Returns `steps` batches, functions of the seed and the step alone."""
     import tensorflow as tf
 
-    rng = np.random.default_rng(seed)
+    rng = noise.generator(seed)
     passes = -(-steps * _BATCH // len(images))
     order = np.concatenate([rng.permutation(len(images)) for _ in range(passes)])
     order = tf.constant(order[: steps * _BATCH].reshape(steps, _BATCH))

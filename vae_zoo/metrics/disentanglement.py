@@ -19,6 +19,8 @@ set, not drawn anew, and the trees of DCI are a forest's.
 
 import numpy as np
 
+from vae_zoo.probability import noise
+
 IMAGES = 5_000  # images encoded, at most
 _BINS = 20  # of each dimension, for mutual information
 _VOTES = 1_500  # sets of images that share a factor's value; half of them are scored
@@ -46,7 +48,7 @@ def scores(mean, deviation, factors, seed=0):
     factors = factors[:, [len(np.unique(column)) > 1 for column in factors.T]]
     if factors.shape[1] < 2:
         return {"reason": "fewer than two factors vary"}
-    mean, rng = np.asarray(mean, np.float64), np.random.default_rng(seed)
+    mean, rng = np.asarray(mean, np.float64), noise.generator(seed)
     z = mean + deviation * rng.normal(size=mean.shape)
     return {
         "beta_vae": beta_vae(mean, factors, seed),
@@ -236,7 +238,7 @@ def _one_sidedness(importance):
 
 def _sets_that_share(factors, seed):
     """Yields (factor, rows of images that have one value of it), each factor in turn."""
-    rng = np.random.default_rng(seed)
+    rng = noise.generator(seed)
     for number in range(_VOTES):
         factor = number % factors.shape[1]
         value = factors[rng.integers(len(factors)), factor]
@@ -245,7 +247,7 @@ def _sets_that_share(factors, seed):
 
 
 def _halves(count, seed):
-    order = np.random.default_rng(seed).permutation(count)
+    order = noise.generator(seed).permutation(count)
     return order[: count // 2], order[count // 2 :]
 
 

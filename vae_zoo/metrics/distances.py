@@ -10,6 +10,8 @@ sets of one size alone. The second has no bias, and may be below 0 for sets of o
 
 import numpy as np
 
+from vae_zoo.probability import noise
+
 _DRAWS = 100  # of the bootstrap
 _NORMAL = 1.96  # deviations of a 95% interval
 
@@ -51,7 +53,7 @@ def distances(real, samples, seed=0):
         {"frechet", "kernel": each {"value", "low", "high"}}.
     """
     real, samples = np.asarray(real, np.float64), np.asarray(samples, np.float64)
-    kernels, rng = _kernels(real, samples), np.random.default_rng(seed)
+    kernels, rng = _kernels(real, samples), noise.generator(seed)
     drawn = []
     for _ in range(_DRAWS):
         rows = [rng.integers(0, len(part), len(part)) for part in (real, samples)]

@@ -124,7 +124,7 @@ def _usable(images, labels, seed):
     """Returns images and labels for a classifier, at most 10,000, and why they are of no use."""
     labels = None if labels is None else np.asarray(labels)
     if len(images) > FITTED:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:FITTED])
+        chosen = np.sort(noise.generator(seed).permutation(len(images))[:FITTED])
         images, labels = images[chosen], None if labels is None else labels[chosen]
     if labels is None:
         return images, labels, "the data set has no labels"

@@ -15,6 +15,8 @@ may lie outside; see models.beta_tc.
 import numpy as np
 import tensorflow_probability as tfp
 
+from vae_zoo.probability import noise
+
 tfd = tfp.distributions
 
 POSTERIORS = 5_000  # N, at most
@@ -121,7 +123,7 @@ def _first_samples(mean, scale, seed):
     """Returns a sample of each of the first 500 posteriors, and all means and deviations."""
     mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
     count = min(_SAMPLED, len(mean))
-    normals = np.random.default_rng(seed).normal(size=(count, mean.shape[1]))
+    normals = noise.generator(seed).normal(size=(count, mean.shape[1]))
     return mean[:count] + scale[:count] * normals, mean, scale
 
 

@@ -88,7 +88,12 @@ def sha256_of(path):
 
 def _own(reference, sha256):
     if str(reference).startswith("https://"):
-        return _unpacked(_downloaded(reference, sha256), sha256)
+        path = _downloaded(reference, sha256)
+        try:
+            return _unpacked(path, sha256)
+        except errors.UserError:
+            path.unlink(missing_ok=True)  # so that the next time downloads it again
+            raise
     path = pathlib.Path(reference)
     if path.is_dir():
         return path
@@ -117,6 +122,9 @@ def _downloaded(address, sha256):
         try:
             with urllib.request.urlopen(address, timeout=20) as answer:
                 content = answer.read(_LARGEST + 1)
+                whole = int(answer.headers.get("Content-Length") or len(content))
+            if len(content) < min(whole, _LARGEST):
+                raise ValueError(f"it broke off after {len(content):,} of {whole:,} bytes")
             if len(content) > _LARGEST:
                 raise errors.UserError(f"{address}: more than 1 GiB is no preset.")
             with runs.atomic(path) as partial:

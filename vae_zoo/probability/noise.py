@@ -25,6 +25,11 @@ _OF_DATA = 2**60  # where the uses begin that are no model's
 _PHILOX = 1  # TensorFlow's number of the algorithm
 
 
+def generator(seed):
+    """Returns NumPy's generator of an int32 seed, below 0 too."""
+    return np.random.default_rng(seed % 2**32)
+
+
 def rows(seed, count, start=0):
     """Returns the seed rows of a run of images: row i is [seed, start + i].
 

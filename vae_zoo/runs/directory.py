@@ -27,6 +27,7 @@ _WRITTEN = (
     *(MODEL, METRICS, REPORT, CHECKPOINTS, TENSORBOARD, "evaluation.json"),
     *("evaluation.partial.npz", "samples.png", "reconstructions.png", "interpolations.png"),
     *("manifold.png", "curves.png", "report.html", "report_page.json"),
+    *("samples-seed*.*", "interpolate-seed*.*", "traverse-seed*.*", "reconstruct-seed*.*"),
 )
 _WITHIN = {  # what they write into its folders; anything else stays there
     CHECKPOINTS: ("step-*", ".worker-*", "checkpoint", "best.weights.h5"),
@@ -175,7 +176,8 @@ def load_splits(directory, **overrides):
 
     Args:
         directory: the --output_dir of a training.
-        **overrides: of datasets.load: `data_dir`, `batch_size`, `name` for another data set.
+        **overrides: of datasets.load: `data_dir`, `batch_size`, `name` for another data set, which
+            is brought to the run's binarisation policy.
 
     Raises:
         UserError: where there is no run, or the data is not that of the run.
@@ -184,10 +186,13 @@ def load_splits(directory, **overrides):
 
     config = read_config(directory)
     settings = {**config["dataset"], **{k: v for k, v in overrides.items() if v is not None}}
-    name = settings.pop("name")
-    if name != config["dataset"]["name"]:
-        settings.update(binarization=None, crop=None, augment=None)
-    splits = datasets.load(name, seed=config["training"]["seed"], **settings)
+    name, seed = settings.pop("name"), config["training"]["seed"]
+    if _is_same_place(name, config["dataset"]["name"]):
+        splits = datasets.load(name, seed=seed, **settings)
+        _check_unchanged(directory, config, splits)
+    else:
+        settings |= {"crop": None, "augment": None, "batch_size": overrides.get("batch_size")}
+        splits = datasets.load_like(config["binarization"], name, seed=seed, **settings)
     shape = tuple(config["arguments"]["image_shape"])
     if tuple(splits.image_shape) != shape:
         raise errors.UserError(
@@ -195,6 +200,29 @@ def load_splits(directory, **overrides):
             "Expected the same shape: take the run's own data set, or --image_size."
         )
     return splits
+
+
+def _is_same_place(name, other):
+    """Returns whether two names of data are the same, or paths to the same place."""
+    paths = [pathlib.Path(each).expanduser() for each in (name, other)]
+    return name == other or all(p.exists() for p in paths) and paths[0].samefile(paths[1])
+
+
+def _check_unchanged(directory, config, splits):
+    """Refuses own images that are others than in the training; of other data, adds a note.
+
+    Own images are split by their number: with others, some that were trained on would be tested.
+    """
+    if config.get("data_checksum") in (None, splits.checksum):
+        return
+    changed = f"{splits.name} is not as it was when {directory} was trained on it"
+    if pathlib.Path(splits.name).expanduser().exists():
+        raise errors.UserError(
+            f"{changed}: images were added, removed or changed, so that test images may be some "
+            "that were trained on. Expected the same images; --images reads others, and "
+            "--overwrite trains on these."
+        )
+    splits.notes.append(f"{changed}: another version of the data set was prepared")
 
 
 def open_run(directory, config, *, overwrite=False, resume=False):
@@ -222,7 +250,8 @@ def open_run(directory, config, *, overwrite=False, resume=False):
     there = read_config(directory) if is_run else None
     if is_run and overwrite:
         for name in (*fitted_priors.files_in(directory), *_WRITTEN):
-            _delete(directory / name)
+            for path in directory.glob(name):
+                _delete(path)
         is_run = False
     if resume and not is_run:
         raise errors.UserError(
