@@ -130,8 +130,13 @@ def _figures(weights, bounds, num_samples):
             "elbo": float(bounds[kind].mean()),
             "nll": float(nll.mean()),
             "nll_minus_float32": float(difference.mean()),
-            "nll_minus_float32_stderr": float(difference.std() / math.sqrt(len(difference))),
+            "nll_minus_float32_stderr": _stderr(difference),
             "num_images": len(nll),
             "num_samples": num_samples,
         }
     return figures
+
+
+def _stderr(values):
+    """Returns the standard error of the mean of values; NaN of one."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan

@@ -216,6 +216,7 @@ def test_a_model_with_a_fitted_prior_is_not_loaded_as_another(tiny, batch, tmp_p
         ("vdm", "diffusion", "are no one vector"),
         ("gumbel_vae", "gmm", "are no one vector"),
         ("vmf_vae", "gmm", "are no one vector"),
+        ("hamiltonian_vae", "gmm", "moved by the prior"),
         ("iaf_vae", "vamp", "made of normal posteriors"),
         ("cvae", "vamp", "made of normal posteriors"),
         ("vae", "gnm", "Did you mean 'gmm'"),
@@ -226,7 +227,7 @@ def test_models_that_no_prior_is_fitted_to_are_refused(name, prior, words, tiny,
         aggregate.fit(tiny(name), prior, batch["image"], batch["label"])
 
 
-@pytest.mark.parametrize("name", ["iaf_vae", "cvae", "iwae", "rae"])
+@pytest.mark.parametrize("name", ["iaf_vae", "cvae", "iwae", "rae", "ssim_vae", "vae_gan"])
 def test_other_models_of_one_layer_take_a_fitted_prior(name, tiny, batch):
     model = tiny(name)
     part = aggregate.fit(model, "realnvp", batch["image"], batch["label"], steps=2)

@@ -193,3 +193,9 @@ def test_arguments_that_make_no_hierarchy_are_refused(name, arguments, words):
     with pytest.raises(vae_zoo.UserError) as error:
         vae_zoo.create_model(name, **{"image_shape": (28, 28, 1), **arguments})
     assert words in str(error.value)
+
+
+def test_spectral_norms_of_nvae_are_of_convolutions_alone(tiny):
+    vamp = {"prior": "vamp", "components": 5}
+    counts = [len(tiny("nvae", **each).kernels) for each in ({}, vamp)]
+    assert counts[0] == counts[1] > 0

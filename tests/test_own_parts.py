@@ -9,7 +9,8 @@ import pytest
 from keras import layers
 
 import vae_zoo
-from vae_zoo.probability import distributions, posteriors
+from vae_zoo import networks
+from vae_zoo.probability import codebook, distributions, likelihoods, posteriors
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "docs" / "examples"
 
@@ -136,3 +137,18 @@ def test_a_subclass_passes_its_own_networks_on(batch):
             super().__init__(image_shape, 3, encoder=encoder_of(), **kwargs)
 
     assert Small((28, 28, 1)).encoder.output_shape == (None, 6)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        likelihoods.DiscretizedLogisticPixels((8, 8, 3), "channel", channels="linear", name="own"),
+        likelihoods.NormalPixels((8, 8, 3), "pixel", name="own"),
+        networks.PrincipalPath((8, 8, 3), 4, name="own"),
+        codebook.Codebook(8, 2, 0.9, name="own"),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_a_part_is_what_its_config_says(part):
+    again = type(part).from_config(part.get_config())
+    assert again.get_config() == part.get_config() and again.name == "own"

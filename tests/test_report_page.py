@@ -11,8 +11,9 @@ from conftest import run_here
 
 import vae_zoo
 from vae_zoo import report
-from vae_zoo.metrics import codes
-from vae_zoo.runs import page
+from vae_zoo.metrics import codes, latent_space
+from vae_zoo.probability import sphere
+from vae_zoo.runs import examination, page
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,15 @@ def test_a_page_s_numbers_are_those_of_the_model(written, trained, data_dir):
     assert total == pytest.approx(0, abs=1e-2)
     assert figures["samples"]["real"]["coverage"] > 0.5
     assert list(figures["reports"]) == [str(trained)]  # the same one, compared with itself
+
+
+def test_a_page_in_a_run_leaves_the_run_s_own_report(trained, data_dir, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = (run / "report.json").read_bytes()
+    flags = (f"--data_dir={data_dir}", f"--output={run}/../run/report.html", "--num_images=20")
+    run_here(report.report, report.FLAGS, f"--run={trained}", *flags, "--num=20")
+    assert (run / "report.json").read_bytes() == before
+    assert (run / "report_page.json").exists()
 
 
 def test_a_page_compares_samples_paths_and_other_data(written):
@@ -120,3 +130,29 @@ def test_what_makes_no_page_is_refused(flag, trained, data_dir, one_line):
     given = [f"--run={trained}", f"--data_dir={data_dir}", flag]
     line = one_line(report.report, report.FLAGS, given)
     assert flag.partition("=")[2] in line
+
+
+@pytest.mark.parametrize("name, arguments", [("poincare_vae", {}), ("vae", {"posterior": "iaf"})])
+def test_codes_without_a_closed_form_are_moments_of_samples(name, arguments, tiny, batch):
+    model = tiny(name, latent_size=3, **arguments)
+    found = codes.of_images(model, batch["image"])
+    samples = np.asarray(model.posterior(batch["image"]).sample(4000, seed=1))
+    error = samples.std(0) / np.sqrt(256)
+    assert (np.abs(found.mean - samples.mean(0)) < 5 * error).all()
+    np.testing.assert_allclose(found.deviation, samples.std(0), rtol=0.3)
+    assert found.mean.std(0).min() > 0  # an image's own
+
+
+def test_a_sphere_s_aggregate_posterior_has_its_deviation():
+    directions = np.random.default_rng(0).normal(size=(4000, 10))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    law = sphere.VonMisesFisher(directions.astype(np.float32), np.full(4000, 5, "f4"))
+    mean, deviation = latent_space.moments(law, np.zeros((4000, 2), np.int32))
+    given = codes.Codes(None, None, None, np.asarray(mean), np.asarray(deviation))
+    np.testing.assert_allclose(codes.aggregate(given)[1], 1 / np.sqrt(10), rtol=0.03)
+
+
+def test_only_a_standard_prior_is_compared_with_the_aggregate_posterior(tiny, digits):
+    given = {"num_images": 20, "num": 20}
+    figures = examination.examine(tiny("vae", prior="mixture"), digits, **given).figures
+    assert "aggregate_posterior" not in figures and "rate_split" not in figures

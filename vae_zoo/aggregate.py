@@ -44,10 +44,10 @@ class AggregatePosterior:
 
         function, shape = tf.function(encode, reduce_retracing=True), model.image_shape
         encoded = memory.in_batches(function, images, labels, image_shape=shape)
-        self._encoded = tf.constant(encoded)
+        self._encoded, self._count = tf.nest.map_structure(tf.constant, encoded), len(images)
 
     def __len__(self):
-        return len(self._encoded)
+        return self._count
 
     def draw(self, seed, count):
         """Returns z of images that are picked at random, [count, D]; seed is int32 [2]."""
@@ -75,7 +75,8 @@ class AggregatePosterior:
         return float(found.mean(dtype=np.float64))
 
     def _draw(self, seed, rows, count):
-        posterior = self._model.posterior_of(tf.gather(self._encoded, rows))
+        encoded = tf.nest.map_structure(lambda part: tf.gather(part, rows), self._encoded)
+        posterior = self._model.posterior_of(encoded)
         normals = noise.standard_normal(seed, 1, count, [self._model.latent_size])
         return distributions.reparameterize(posterior, normals)[0]
 
@@ -115,7 +116,7 @@ def fit(model, name, images, labels=None, *, components=None, steps=2000, seed=0
         _fit_mixture(part, z, seed)
         return part
     if name == "vamp":
-        rows = np.random.default_rng(seed).permutation(len(images))[:components]
+        rows = noise.generator(seed).permutation(len(images))[:components]
         part.pseudo_inputs.assign(images[rows])
     else:
         part.start_at(z)
@@ -125,6 +126,11 @@ def fit(model, name, images, labels=None, *, components=None, steps=2000, seed=0
 
 def check_model(model, name):
     """Raises a UserError for a model that no fitted prior can stand in, or not this one."""
+    if hasattr(model, "leapfrog_steps"):
+        raise errors.UserError(
+            f"--prior={name}: the latents of {model.name} are moved by the prior that it was "
+            "trained with. Expected another model, such as vae."
+        )
     layers = hasattr(model, "lower_shapes")
     own = any(getattr(type(model), each) is not getattr(VAE, each) for each in _USE_THE_PRIOR)
     curved = model.prior_name in ("sphere", "ball")

@@ -22,7 +22,7 @@ def in_batches(function, *arrays, image_shape, most=250):
     """Returns function(*arrays), computed for a few rows at a time.
 
     Args:
-        function: arrays [n, ...] -> array [n, ...].
+        function: arrays [n, ...] -> array [n, ...], or a tuple of such.
         *arrays: of N rows each; or None, which stays None.
         image_shape: (H, W, ...) of the images that each row stands for.
         most: rows at once where images are small.
@@ -31,5 +31,8 @@ def in_batches(function, *arrays, image_shape, most=250):
     parts = []
     for start in range(0, len(arrays[0]), size):
         rows = slice(start, start + size)
-        parts.append(np.asarray(function(*(None if a is None else a[rows] for a in arrays))))
-    return np.concatenate(parts)
+        found = function(*(None if a is None else a[rows] for a in arrays))
+        several = isinstance(found, tuple)
+        parts.append([np.asarray(part) for part in (found if several else (found,))])
+    joined = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    return joined if several else joined[0]

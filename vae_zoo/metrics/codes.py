@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from vae_zoo import memory
-from vae_zoo.probability import distributions, elbo
+from vae_zoo.metrics import latent_space
+from vae_zoo.probability import elbo, noise
 
 _BATCH = 64  # images at once
 _KEY = -(2**30)  # of the noise: neither training nor the importance samples reach it
@@ -45,7 +46,7 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
         if labels is not None:
             batch["label"] = tf.convert_to_tensor(labels[start : start + size])
         terms = model.terms(batch, seed=tf.constant([seed, _KEY - start], tf.int32))
-        normal = _normal(model, batch) if model.decodes_z else None
+        normal = _normal(model, batch, noise.rows(seed, size, start)) if model.decodes_z else None
         parts.append(
             (
                 np.asarray(elbo.elbo(terms)),
@@ -60,30 +61,29 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
     return Codes(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
 
-def _normal(model, batch):
-    """Returns (mean, deviation) of the posterior, [B, D]; of a flow, those of its base."""
-    posterior = model.posterior(batch["image"], batch.get("label"))
-    while not distributions.has_mean(posterior):
-        posterior = posterior.distribution
-    centre = np.asarray(distributions.centre(posterior), np.float64)
-    deviation = np.asarray(posterior.stddev(), np.float64)
-    return centre.reshape(len(centre), -1), deviation.reshape(len(centre), -1)
+def _normal(model, batch, keys):
+    """Returns (mean, deviation) of the posterior, [B, D]; keys int32 [at least B, 2]."""
+    posterior, count = model.posterior(batch["image"], batch.get("label")), len(batch["image"])
+    pair = latent_space.moments(posterior, tf.constant(keys[:count]))
+    return tuple(np.asarray(part, np.float64).reshape(count, -1) for part in pair)
 
 
-def posteriors(model, images, labels=None):
+def posteriors(model, images, labels=None, seed=0):
     """Returns mean and deviation of images' posteriors, float [N, D] each, and nothing else.
 
     Args:
         model: a VAE that decodes z.
         images: float [N, H, W, C] in [0, 1].
         labels: int [N], for a conditional model.
+        seed: of the samples, where they have no closed form.
     """
     labels = labels if model.needs_labels else None
     size, parts = memory.images_at_once(model.image_shape, _BATCH), []
     for start in range(0, len(images), size):
         rows = slice(start, start + size)
         label = None if labels is None else labels[rows]
-        parts.append(_normal(model, {"image": images[rows], "label": label}))
+        batch = {"image": images[rows], "label": label}
+        parts.append(_normal(model, batch, noise.rows(seed, size, start)))
     mean, deviation = zip(*parts, strict=True)
     return np.concatenate(mean), np.concatenate(deviation)
 
@@ -117,7 +117,7 @@ def linear_probe(codes, labels, seed=0):
 
     if codes.mean is None or labels is None:
         return {"reason": "no posterior means, or no labels"}
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = noise.generator(seed).permutation(len(labels))
     fitted, scored = order[: len(order) // 2], order[len(order) // 2 :]
     classes, counts = np.unique(labels[scored], return_counts=True)
     if len(classes) < 2 or len(np.unique(labels[fitted])) < 2:

@@ -5,9 +5,7 @@ import tensorflow as tf
 
 from vae_zoo import errors
 from vae_zoo.metrics import latent_space
-from vae_zoo.probability import distributions, noise
 
-_SAMPLES = 256  # of z, where the mean has no closed form
 _BATCH = 64
 
 
@@ -64,14 +62,9 @@ class Encoder:
         return tf.cast(self._model.choose(self._model.features(image, label)).codes, tf.float32)
 
     def _moments(self, image, key, label):
-        model = self._model
-        posterior = model.posterior(image, label)
-        if latent_space.has_exact_mean(posterior):
-            return tf.concat([posterior.mean(), posterior.stddev()], axis=1)
         seed = tf.stack([tf.fill(tf.shape(key), self._seed), key], axis=1)
-        normals = noise.standard_normal(seed, _SAMPLES, self.batch_size, [model.latent_size])
-        z = distributions.reparameterize(posterior, normals)  # [K, B, D]
-        return tf.concat([tf.reduce_mean(z, 0), tf.math.reduce_std(z, 0)], axis=1)
+        posterior = self._model.posterior(image, label)
+        return tf.concat(latent_space.moments(posterior, seed), axis=1)
 
     def _notes(self):
         notes = []
@@ -79,5 +72,6 @@ class Encoder:
             below = len(self._model.lower_shapes())
             notes.append(f"the top layer's posterior; the {below} below it depend on its sample")
         if hasattr(self._model.posterior_part, "steps"):
-            notes.append(f"mean and stddev of {_SAMPLES} samples: a flow has no closed form")
+            count = latent_space.MOMENT_SAMPLES
+            notes.append(f"mean and stddev of {count} samples: a flow has no closed form")
         return notes

@@ -17,6 +17,7 @@ _TRAVERSED = 64  # dimensions: a map of latents has thousands
 _ENCODED = 64  # images encoded at once: a hierarchy holds maps of 16 samples of each
 _LEAST_CHANGE = 1 / 255  # of some pixel on a path: one of 256 grey levels
 _SAMPLES = 16  # of z, where a layer's mean depends on the layers above or has no closed form
+MOMENT_SAMPLES = 256  # of z, for mean and deviation where they have no closed form
 _UNSEEN_STEP = -(2**30)  # of the noise key: neither training nor the importance samples reach it
 
 
@@ -88,6 +89,20 @@ def _mean_halves(latent):
 def has_exact_mean(posterior):
     """Returns whether a posterior's mean is known in closed form, and is that of all samples."""
     return distributions.has_mean(posterior) and posterior.batch_shape.rank == 1
+
+
+def moments(posterior, seed):
+    """Returns mean and deviation of z, [B, D] each; of 256 samples where none has a closed form.
+
+    Args:
+        posterior: q(z | x), batch [B], event [D].
+        seed: int32 [B, 2], a key for each image.
+    """
+    if has_exact_mean(posterior):
+        return posterior.mean(), posterior.stddev()
+    normals = noise.standard_normal(seed, MOMENT_SAMPLES, seed.shape[0], posterior.event_shape)
+    z = distributions.reparameterize(posterior, normals)  # [K, B, D]
+    return tf.reduce_mean(z, 0), tf.math.reduce_std(z, 0)
 
 
 def _flat(array):

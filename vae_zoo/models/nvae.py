@@ -118,8 +118,9 @@ class NVAE(hierarchy.Hierarchy):
         self._build_way_up()
         self._build_way_down()
         self.decoder = self._build_decoder()
-        named = [(variable.path, variable) for variable in self.trainable_variables]
-        self.kernels = [v for path, v in named if "depthwise" not in path and len(v.shape) == 4]
+        named = [(v.path, v) for v in self.trainable_variables if len(v.shape) == 4]
+        named = [(path, v) for path, v in named if path.endswith("/kernel")]
+        self.kernels = [v for path, v in named if "depthwise" not in path]
 
     def features(self, image, label=None):
         """Returns [all means and then all log-scales of z_1, the map of each other group]."""

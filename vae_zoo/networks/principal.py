@@ -116,5 +116,4 @@ class PrincipalPath(keras.layers.Layer):
         return images[:, top : top + height, left : left + width]
 
     def get_config(self):
-        names = ("image_shape", "latent_size")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {name: getattr(self, name) for name in ("image_shape", "latent_size", "name")}

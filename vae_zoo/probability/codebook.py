@@ -105,8 +105,7 @@ class Codebook(layers.Layer):
         self.counts.assign(tf.where(good, counts, self.counts.value))
 
     def get_config(self):
-        config = {"size": self.size, "dimension": self.dimension, "decay": self.decay}
-        return {**super().get_config(), **config}
+        return {name: getattr(self, name) for name in ("size", "dimension", "decay", "name")}
 
 
 class Codebooks(layers.Layer):

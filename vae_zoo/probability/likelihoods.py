@@ -170,8 +170,8 @@ class ScaledPixels(keras.layers.Layer):
         return tfd.Independent(self.pixels(**pieces), 3)
 
     def get_config(self):
-        names = ("image_shape", "scale", "mixture_components")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        names = ("image_shape", "scale", "mixture_components", "name")
+        return {name: getattr(self, name) for name in names}  # the dtype is no argument
 
 
 @keras.saving.register_keras_serializable("vae_zoo")

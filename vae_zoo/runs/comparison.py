@@ -103,7 +103,8 @@ def _curve(rows):
 
 def _parts(rows, columns, curve):
     yield page.paragraph(
-        "Each run is measured on the same test images. ELBO = - distortion - rate: lines from the "
+        "Each run is measured on the same test images; ink that is drawn (binarization dynamic) is "
+        "drawn by the seed of the run. ELBO = - distortion - rate: lines from the "
         "upper left to the lower right are of one ELBO.",
         "note",
     )

@@ -82,10 +82,13 @@ def examine(model, splits, *, num_images, num, seed=0, other=None, progress=None
         "linear_probe": codes.linear_probe(found, labels, seed),
     }
     if found.mean is not None:
-        mean, deviation = codes.aggregate(found)
-        figures["aggregate_posterior"] = {"mean": mean.tolist(), "deviation": deviation.tolist()}
-        if statistics.rate_per_dimension is not None and model.prior_name == "standard":
-            figures["rate_split"] = total_correlation.rate_split(found.mean, found.deviation, seed)
+        if model.prior_name == "standard":
+            names = ("mean", "deviation")
+            pairs = zip(names, codes.aggregate(found), strict=True)
+            figures["aggregate_posterior"] = {name: value.tolist() for name, value in pairs}
+            if statistics.rate_per_dimension is not None:
+                split = total_correlation.rate_split(found.mean, found.deviation, seed)
+                figures["rate_split"] = split
         if splits.factors("train") is not None:
             figures["disentanglement"] = disentangled(model, splits, seed)
     changes = None

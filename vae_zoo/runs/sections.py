@@ -121,21 +121,7 @@ def _codes(found):
     if found.codes.mean is None:
         return
     yield page.heading("The codes")
-    aggregate = found.figures["aggregate_posterior"]
-    yield page.paragraph(
-        "Together, the posteriors of all images should fill the prior, a normal of mean 0 and "
-        "deviation 1 in each dimension. Where they do not, prior draws land where no image was: "
-        "the model draws something that it never learned (Hoffman and Johnson, 2016)."
-    )
-    yield page.bars(
-        aggregate["mean"], "Mean of the aggregate posterior (prior: 0)", "dimension", "mean"
-    )
-    yield page.bars(
-        aggregate["deviation"],
-        "Deviation of the aggregate posterior (prior: 1)",
-        "dimension",
-        "deviation",
-    )
+    yield from _aggregate(found.figures.get("aggregate_posterior"))
     yield page.scatter(_groups(found), "Posterior means, in their two main directions.")
     probe = found.figures["linear_probe"]
     if "accuracy" in probe:
@@ -146,6 +132,26 @@ def _codes(found):
         )
     yield from _disentanglement(found.figures.get("disentanglement"))
     yield from _named(found, "traversals")
+
+
+def _aggregate(figures):
+    """Yields how the posteriors of all images fill the prior, where that is N(0, 1)."""
+    if figures is None:
+        return
+    yield page.paragraph(
+        "Together, the posteriors of all images should fill the prior, a normal of mean 0 and "
+        "deviation 1 in each dimension. Where they do not, prior draws land where no image was: "
+        "the model draws something that it never learned (Hoffman and Johnson, 2016)."
+    )
+    yield page.bars(
+        figures["mean"], "Mean of the aggregate posterior (prior: 0)", "dimension", "mean"
+    )
+    yield page.bars(
+        figures["deviation"],
+        "Deviation of the aggregate posterior (prior: 1)",
+        "dimension",
+        "deviation",
+    )
 
 
 def _disentanglement(figures):
