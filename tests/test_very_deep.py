@@ -181,6 +181,17 @@ def test_three_hundred_steps_stay_finite(name):
     assert np.isfinite(model.generate(noise.rows(0, 4))).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vdvae", "nvae", "biva"])
+def test_a_recipe_skips_none_of_the_first_steps(name, full_size, batch):
+    recipe = recipes.recipe(name, "binarized_mnist")
+    model = full_size(name, **recipe.arguments)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(batch, training=True).loss)
+    norm = tf.linalg.global_norm(tape.gradient(loss, model.trainable_variables))
+    assert norm < recipe.skip_norm / 4
+
+
 @pytest.mark.parametrize(
     "name, arguments, words",
     [

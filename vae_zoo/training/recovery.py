@@ -44,7 +44,8 @@ class Recovery:
             raise errors.UserError(
                 f"training is lost: after {_RESTARTS} returns to the last good state the gradient "
                 f"was again not finite, or beyond skip_norm={self._guards()[0].skip_norm}, for "
-                f"{_BAD_STEPS} steps. Lower --learning_rate, or take --precision=float32."
+                f"{_BAD_STEPS} steps. Lower --learning_rate, take --precision=float32, or a higher "
+                "--skip_norm."
             )
         skipped = [guard.skipped for guard in self._guards()]
         ahead = [self._model.optimizer.iterations, *skipped, *own]
