@@ -147,6 +147,10 @@ class KerasModel(ReadInputs, LoopedModel):
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """Returns the loss, ELBO, rate and distortion of images; see keras.Model.evaluate.
 
+        The noise of each batch is the same, so that the same images give the same figures; its
+        error falls with the size of a batch, not with their number.
+        `python -m vae_zoo.evaluate` draws each image's own.
+
         Args:
             x: images or data; see the class.
             y: labels [N] of a conditional model.
