@@ -192,7 +192,7 @@ def load_splits(directory, **overrides):
         _check_unchanged(directory, config, splits)
     else:
         settings |= {"crop": None, "augment": None, "batch_size": overrides.get("batch_size")}
-        splits = datasets.load_like(config["binarization"], name, seed=seed, **settings)
+        splits = datasets.load_like(config.get("binarization"), name, seed=seed, **settings)
     shape = tuple(config["arguments"]["image_shape"])
     if tuple(splits.image_shape) != shape:
         raise errors.UserError(
