@@ -217,7 +217,7 @@ def test_a_training_out_of_time_goes_on_with_more(run):
 def test_only_the_same_command_is_answered_without_a_look_at_the_data(run):
     finish(run, REPORT)
     given = shlex.split(runs.read_config(run)["command"])[3:]
-    assert finished.report_of_command(run, [*given, "--max_minutes=1", "--resume"])
+    assert finished.report_of_command(run, [*given, "--max_minutes=1", "--resume", "--overwrite"])
     assert finished.report_of_command(run, [*given, "--seed=1"]) is None
     assert finished.report_of_command(run / "nowhere", given) is None
 

@@ -81,6 +81,15 @@ def test_no_image_is_left_out_for_its_depth(tmp_path):
     assert len(folders.image_files(root)) == 18
 
 
+def test_a_split_may_be_a_link_to_another(tmp_path):
+    for split in ("train", "test"):
+        save(tmp_path / "set" / split / "cat", noise(12, 8, 8))
+    (tmp_path / "set" / "validation").symlink_to(tmp_path / "set" / "test")
+    splits = datasets.load(str(tmp_path / "set"))
+    np.testing.assert_array_equal(splits.raw("validation"), splits.raw("test"))
+    assert splits.num_train == 12
+
+
 def test_links_lead_out_of_a_folder_two_levels_deep(tmp_path):
     save(tmp_path / "elsewhere" / "cat", noise(3, 8, 8))
     save(tmp_path / "elsewhere" / "cat" / "deep" / "er", noise(3, 8, 8))

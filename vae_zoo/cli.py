@@ -255,7 +255,8 @@ def _quietly(load, module):
 
 
 # Flags that name a place; data is found by its path as it was given.
-_PLACES = ("run", "preset", "init_from", "output", "output_dir", "data_dir", "manual_dir")
+_PLACES = ("run", "preset", "init_from", "compare", "output", "output_dir", "export_dir")
+_PLACES += ("data_dir", "manual_dir")
 
 
 def parse(flag_values, argv):
@@ -273,8 +274,10 @@ def parse(flag_values, argv):
         )
     for name in flag_values:
         given = flag_values[name].value
-        if name in _PLACES and isinstance(given, str):  # a shell leaves the ~ of --run=~/run alone
-            flag_values[name].value = os.path.expanduser(given)
+        if name in _PLACES and given:  # a shell leaves the ~ of --run=~/run alone
+            several = isinstance(given, list)
+            whole = [os.path.expanduser(each) for each in (given if several else [given])]
+            flag_values[name].value = whole if several else whole[0]
         if name.endswith("_dir") and "://" in (given or ""):
             raise errors.UserError(
                 f"--{name}={given}: addresses are not supported. Expected a local folder."

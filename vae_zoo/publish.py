@@ -43,7 +43,7 @@ def publish():
     config, trained = runs.read_config(run), runs.read_report(run)
     _check_output(output, presets.MARK)
     # Made aside, so that an interruption leaves nothing, or the preset that was there.
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
+    with tempfile.TemporaryDirectory(dir=output, prefix=".making-") as place:
         figures, name = _make(run, config, trained, pathlib.Path(place))
         made = sorted(pathlib.Path(place).iterdir(), key=lambda path: path.name == presets.MARK)
         size = sum(path.stat().st_size for path in made if path.name != presets.MARK)
@@ -94,7 +94,8 @@ def _check_output(output, mark):
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.UserError(f"--output={output}: {error.strerror}. Take another one.") from error
-    if any(output.iterdir()) and not (output / mark).exists():
+    others = [path for path in output.iterdir() if not path.name.startswith(".")]
+    if others and not (output / mark).exists():
         raise errors.UserError(
             f"--output={output} holds other files. Expected a new folder, or a preset."
         )

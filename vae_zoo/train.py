@@ -61,7 +61,7 @@ def train(given=None, own=None):
         model = own or create(**train_request.fitting_warmup(create, settings, splits))
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
-    command = _call_of(directory, own) if own else "python -m vae_zoo.train " + shlex.join(given)
+    command = _call_of(directory, own) if own else _command(given)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), command, splits
     )
@@ -72,6 +72,12 @@ def train(given=None, own=None):
             return
         with runs.held(directory):
             _train_in(directory, model, splits, config, settings, strategy, workers)
+
+
+def _command(given):
+    from vae_zoo.runs import finished
+
+    return "python -m vae_zoo.train " + shlex.join(finished.lasting(given))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from vae_zoo import errors
 from vae_zoo.datasets import archives, pixels, stored
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_LINKED = 2  # levels of folders below the root, where a link leads out of it
+_LINKED = 2  # levels of folders below the root, where one of them is a link
 _LAYOUTS = "Expected images, or class/image, or split/class/image (split: train, validation, test)"
 
 
@@ -99,18 +99,20 @@ def _is_image(parts):
 def _folder_files(root):
     """Returns path below the root, as a tuple -> archives.File.
 
-    Links are followed: once into a folder, and two levels deep where it lies outside of the root.
+    Links to folders are followed, to images at most three levels deep, but not back to a folder
+    that they lie in.
     """
-    found, seen, inside = {}, set(), root.resolve()
+    found, top = {}, root.resolve()
     for place, below, names in os.walk(root, followlinks=True):
         folder = pathlib.Path(place)
-        here, depth = folder.resolve(), len(folder.relative_to(root).parts)
-        if here in seen:
+        here, inside = folder.resolve(), folder.relative_to(root).parts
+        above = {root.joinpath(*inside[:depth]).resolve() for depth in range(len(inside))}
+        if here in above:
             below.clear()
             continue
-        seen.add(here)
-        leave = depth >= _LINKED and inside not in (here, *here.parents)
-        below[:] = [] if leave else sorted(name for name in below if not name.startswith("."))
+        linked = here != top.joinpath(*inside)
+        leave = linked and len(inside) >= _LINKED
+        below[:] = [] if leave else [name for name in below if not name.startswith(".")]
         for path in (folder / name for name in names):
             parts = path.relative_to(root).parts
             if _is_image(parts) and path.is_file():

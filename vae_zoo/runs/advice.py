@@ -158,7 +158,8 @@ def incomplete(report):
         )
     return (
         f"{percent}, but {100 * again:.0f}% of reconstructions: the prior misses where the latents "
-        "of images lie. Another one: python -m vae_zoo.fit_prior --run=DIR --prior=gmm."
+        "of images lie. A model of one layer of normal latents can have another prior: python -m "
+        "vae_zoo.fit_prior --run=DIR --prior=gmm."
     )
 
 

@@ -8,6 +8,7 @@ metrics.csv  one row an epoch;  report.json  the figures on the test split
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import zipfile
@@ -204,8 +205,8 @@ def load_splits(directory, **overrides):
 
 def _is_same_place(name, other):
     """Returns whether two names of data are the same, or paths to the same place."""
-    paths = [pathlib.Path(each).expanduser() for each in (name, other)]
-    return name == other or all(p.exists() for p in paths) and paths[0].samefile(paths[1])
+    paths = [os.path.expanduser(each) for each in (name, other)]
+    return name == other or (all(map(os.path.exists, paths)) and os.path.samefile(*paths))
 
 
 def _check_unchanged(directory, config, splits):
@@ -216,11 +217,10 @@ def _check_unchanged(directory, config, splits):
     if config.get("data_checksum") in (None, splits.checksum):
         return
     changed = f"{splits.name} is not as it was when {directory} was trained on it"
-    if pathlib.Path(splits.name).expanduser().exists():
+    if os.path.exists(os.path.expanduser(splits.name)):
         raise errors.UserError(
             f"{changed}: images were added, removed or changed, so that test images may be some "
-            "that were trained on. Expected the same images; --images reads others, and "
-            "--overwrite trains on these."
+            "that were trained on. Expected the same images: put them back, or train anew on these."
         )
     splits.notes.append(f"{changed}: another version of the data set was prepared")
 

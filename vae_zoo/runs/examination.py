@@ -140,13 +140,13 @@ def disentangled(model, splits, seed=0):
     """Returns the scores of metrics.disentanglement, of training images.
 
     Args:
-        model: a VAE of normal posteriors.
+        model: a VAE that decodes z.
         splits: data whose factors are known.
         seed: of the scores.
     """
     count = disentanglement.IMAGES
     mean, deviation = codes.posteriors(
-        model, splits.images("train", count), splits.labels("train", count)
+        model, splits.images("train", count), splits.labels("train", count), seed
     )
     factors = splits.factors("train", count)
     names = list(splits.factor_names or map(str, range(1, factors.shape[1] + 1)))

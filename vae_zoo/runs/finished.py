@@ -22,6 +22,7 @@ from vae_zoo.runs.files import is_whole, read_rows
 # Flags that say nothing of what is trained.
 _ASIDE = ("--output_dir=", "--data_dir=", "--manual_dir=", "--memory_budget_mb=")
 _ASIDE += ("--max_minutes=", "--keep=")
+_ONCE = ("--resume", "--overwrite")  # of one call, not of the training
 
 
 def report_of(directory, max_minutes=None):
@@ -87,7 +88,12 @@ def recipe_of(command):
         parts = shlex.split(command)
     except ValueError:  # no command line
         return command
-    return shlex.join(part for part in parts if not part.startswith(_ASIDE))
+    return shlex.join(p for p in parts if not p.startswith(_ASIDE) and p not in _ONCE)
+
+
+def lasting(arguments):
+    """Returns the arguments of a command line that goes on with its training when given again."""
+    return [argument for argument in arguments if argument not in _ONCE]
 
 
 def text(directory, report):
@@ -126,4 +132,4 @@ def next_steps(directory):
 
 
 def _telling(arguments):
-    return sorted(a for a in arguments if not a.startswith(_ASIDE) and a != "--resume")
+    return sorted(a for a in arguments if not a.startswith(_ASIDE) and a not in _ONCE)
