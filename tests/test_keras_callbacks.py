@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import vae_zoo
+from vae_zoo import replicas
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,16 @@ def test_another_optimizer_with_clipping_trains(images):
 def test_every_way_of_running_gives_finite_figures_that_fall(switch, images):
     losses = fit(made(keras.optimizers.Adam(1e-2), **{switch: True}), images, 3)["loss"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
+
+
+def test_xla_compiles_on_a_gpu_alone_unless_it_is_asked_for(images):
+    model = made(keras.optimizers.Adam(1e-2), jit_compile="auto")
+    assert model.jit_compile is replicas.on_gpu()
+    assert made(jit_compile=True).jit_compile is True
+    assert made(jit_compile="auto", run_eagerly=True).jit_compile is False
+    fresh = type(model).from_config(model.get_config())  # not compiled
+    fresh.predict(images, verbose=0)
+    assert fresh.jit_compile is replicas.on_gpu()
 
 
 def test_single_batches_are_trained_tested_and_predicted_on(images):

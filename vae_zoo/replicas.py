@@ -18,6 +18,11 @@ class WholeBatchError(Exception):
     """A part of a replica's batch asks for a statistic of the whole batch."""
 
 
+def on_gpu():
+    """Returns whether this process computes on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def replica():
     """Returns (number of replicas in sync, index of this one).
 

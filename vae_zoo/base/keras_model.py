@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_zoo import errors
+from vae_zoo import errors, replicas
 from vae_zoo.base import batches, watching
 from vae_zoo.base.inputs import OUT_OF_RANGE, ReadInputs, image_of, is_wide_integer
 from vae_zoo.training import start
@@ -57,7 +57,9 @@ class KerasModel(ReadInputs, LoopedModel):
         Args:
             optimizer: a keras.optimizers.Optimizer, or the name of one.
             loss, loss_weights, metrics, weighted_metrics: to be left out.
-            **kwargs: run_eagerly, steps_per_execution, jit_compile, auto_scale_loss.
+            **kwargs: run_eagerly, steps_per_execution, jit_compile, auto_scale_loss. By itself XLA
+                compiles on a GPU alone, where Keras lets it everywhere: on a CPU it makes
+                convolutions slower.
 
         Raises:
             UserError: for a loss or metrics.
@@ -71,6 +73,8 @@ class KerasModel(ReadInputs, LoopedModel):
                     remedy = "It shows elbo, rate and distortion; predict(x) gives reconstructions."
                 raise errors.UserError(_KERAS_LOSS.format(name=name, value=value, remedy=remedy))
         super().compile(optimizer=optimizer, **kwargs)
+        if kwargs.get("jit_compile", "auto") == "auto":
+            self.jit_compile = replicas.on_gpu() and not self.run_eagerly
         self._loss_tracker = LossOfImages("loss")
         self.steps_per_epoch = None
 
@@ -177,9 +181,15 @@ class KerasModel(ReadInputs, LoopedModel):
         Raises:
             UserError: for images of another shape or range, labels that are missing.
         """
-        x, _, _ = self._prepared(x, None, None)
+        with self._predicting():
+            return super().predict(self._prepared(x, None, None)[0], *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _predicting(self):
+        if not self.compiled:
+            self.jit_compile = replicas.on_gpu()  # as `compile` does
         with self._leaving_nothing_behind():
-            return super().predict(x, *args, **kwargs)
+            yield
 
     def predict_step(self, data):
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -203,9 +213,8 @@ class KerasModel(ReadInputs, LoopedModel):
 
     def predict_on_batch(self, x):
         """Returns reconstructions of a batch of images; see `predict`."""
-        x, _, _ = self._prepared(x, None, None)
-        with self._leaving_nothing_behind():
-            return super().predict_on_batch(x)
+        with self._predicting():
+            return super().predict_on_batch(self._prepared(x, None, None)[0])
 
     def __call__(self, inputs, *args, **kwargs):
         if not any(isinstance(part, keras.KerasTensor) for part in tf.nest.flatten(inputs)):

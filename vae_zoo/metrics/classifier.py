@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vae_zoo import replicas
 from vae_zoo.probability import noise
 
 FITTED = 10_000  # training images that are taken, at most
@@ -171,11 +172,13 @@ def _fit_network(images, labels, none, seed):
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=replicas.on_gpu(),
     )
     batches = _batches(np.concatenate([images, none]), label, steps, seed)
     network.fit(batches, verbose=0, shuffle=False)
 
     hidden = keras.Model(network.inputs, network.layers[-2].output)  # without the last layer
+    hidden.jit_compile = network.jit_compile
 
     def outputs(model, some):
         return model.predict(_described(shrunk(some)), batch_size=_BLOCK, verbose=0)

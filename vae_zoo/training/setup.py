@@ -5,7 +5,7 @@ import os
 import keras
 import tensorflow as tf
 
-from vae_zoo import errors
+from vae_zoo import errors, replicas
 from vae_zoo.training import muon, optimizers
 
 _OPTIMIZERS = {"adam": optimizers.GuardedAdam, "muon": muon.GuardedMuon}
@@ -106,12 +106,10 @@ def compile_model(model, settings, steps_per_epoch):
     optimizer = _OPTIMIZERS[settings.optimizer](rate, skip_norm=settings.skip_norm, **averaging)
     if model.dtype_policy.name == "mixed_float16":
         optimizer = optimizers.GuardedLossScale(optimizer)
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
     model.compile(
         optimizer=optimizer,
-        # XLA makes convolutions slower on a CPU.
-        jit_compile=on_gpu if settings.jit == "auto" else settings.jit == "on",
-        steps_per_execution=min(50 if on_gpu else 20, steps_per_epoch),
+        jit_compile="auto" if settings.jit == "auto" else settings.jit == "on",
+        steps_per_execution=min(50 if replicas.on_gpu() else 20, steps_per_epoch),
     )
     model.optimizer.build(model.trainable_variables)
     model.steps_per_epoch = steps_per_epoch
