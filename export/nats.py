@@ -3,12 +3,11 @@
 The posterior is Keras's, and all files decode the same z: the differences are paired.
 """
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 from export import signatures, tflite
+from vae_zoo.metrics import likelihood
 from vae_zoo.probability import elbo
 
 IMAGES, SAMPLES = 500, 100
@@ -109,9 +108,9 @@ def _log_weights(model, decoders, image, label, num_samples):
         sampled = model.rate(latent, analytic=False).numpy()  # [K, B]
         analytic = model.rate(latent).numpy()  # [B], or [K, B]
         for kind, decoder in decoders.items():
-            likelihood = decoder.log_likelihood(image, latent.z.numpy(), label)
-            weights[kind].append(likelihood - sampled)
-            bounds[kind].append(likelihood - analytic)
+            found = decoder.log_likelihood(image, latent.z.numpy(), label)
+            weights[kind].append(found - sampled)
+            bounds[kind].append(found - analytic)
     return (
         {kind: np.concatenate(parts).T for kind, parts in weights.items()},
         {kind: np.concatenate(parts).mean(0) for kind, parts in bounds.items()},
@@ -130,13 +129,8 @@ def _figures(weights, bounds, num_samples):
             "elbo": float(bounds[kind].mean()),
             "nll": float(nll.mean()),
             "nll_minus_float32": float(difference.mean()),
-            "nll_minus_float32_stderr": _stderr(difference),
+            "nll_minus_float32_stderr": likelihood.standard_error(difference),
             "num_images": len(nll),
             "num_samples": num_samples,
         }
     return figures
-
-
-def _stderr(values):
-    """Returns the standard error of the mean of values; NaN of one."""
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan

@@ -102,7 +102,7 @@ def _labels(splits, model, config, count):
             "labelled data set."
         )
     named = listed.SplitImages(splits, FLAGS.split)
-    return per_image.class_numbers(named, model, config, or_flag=False)[:count]
+    return per_image.class_numbers(named, model, config)[:count]
 
 
 def _check_numbers():

@@ -150,7 +150,7 @@ def open_own(name, config, seed, resize, skip_broken):
     return listed.open_images(name, treatment, skip_broken)
 
 
-def class_numbers(images, model, config, label=None, *, or_flag=True):
+def class_numbers(images, model, config, label=None):
     """Returns the class of each image for a conditional model, int32 [N]; None for another.
 
     Args:
@@ -158,7 +158,6 @@ def class_numbers(images, model, config, label=None, *, or_flag=True):
         model: a VAE.
         config: of the run, which names the classes.
         label: the class of all images, or None.
-        or_flag: whether the command has --label, for errors.
 
     Raises:
         UserError: where classes are not known, or not the run's, or the model wants none.
@@ -181,7 +180,7 @@ def class_numbers(images, model, config, label=None, *, or_flag=True):
         if name not in number:
             raise errors.UserError(
                 f"{images.name} has a class {name!r} that the run was not trained on. Expected "
-                f"some of {', '.join(number)}{'; or give --label' if or_flag else ''}."
+                f"some of {', '.join(number)}."
             )
     return np.array([number[name] for name in images.labels], np.int32)
 

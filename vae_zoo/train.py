@@ -48,8 +48,10 @@ def train(given=None, own=None):
         print(f"note: {note}")
 
     from vae_zoo import replicas, runs, training
+    from vae_zoo.runs import finished
 
     directory = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.model}-{_plain_name(splits.name)}")
+    _check_source(directory)
     strategy = strategy or _strategy()
     training.check_batches(splits.batch_size, strategy, FLAGS.accumulate)
     build = train_request.own_model if own else train_request.model_of_flags
@@ -61,7 +63,9 @@ def train(given=None, own=None):
         model = own or create(**train_request.fitting_warmup(create, settings, splits))
         training.compile_model(model, settings, splits.steps_per_epoch)
     _say_if_large(model)
-    command = _call_of(directory, own) if own else _command(given)
+    command = "python -m vae_zoo.train " + shlex.join(finished.lasting(given))
+    if own:
+        command = _call_of(directory, own)
     config = runs.describe(
         FLAGS.model, model.get_config(), dataset, settings._asdict(), command, splits
     )
@@ -74,10 +78,15 @@ def train(given=None, own=None):
             _train_in(directory, model, splits, config, settings, strategy, workers)
 
 
-def _command(given):
-    from vae_zoo.runs import finished
-
-    return "python -m vae_zoo.train " + shlex.join(finished.lasting(given))
+def _check_source(directory):
+    """Refuses several workers that read a run while --overwrite deletes it."""
+    source = os.path.abspath(FLAGS.init_from or "")
+    alone = FLAGS.strategy != "multi_worker" or not FLAGS.overwrite
+    if FLAGS.init_from and not alone and source == os.path.abspath(directory):
+        raise errors.UserError(
+            f"--init_from={FLAGS.init_from}: --overwrite deletes that run, and the other workers "
+            "still want to read it. Expected another --output_dir."
+        )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """The flags of the training command, and what of them makes no sense."""
 
-import os
-
 from absl import flags
 
 from vae_zoo import cli, errors
@@ -182,9 +180,3 @@ def check_numbers():
     if FLAGS.ema is not None and not 0 <= FLAGS.ema < 1:
         raise errors.UserError(f"--ema={FLAGS.ema}: expected 0 (off) or a momentum below 1.")
     cli.check_seed(FLAGS.seed)
-    places = [os.path.abspath(place) for place in (FLAGS.init_from, FLAGS.output_dir) if place]
-    if FLAGS.overwrite and FLAGS.strategy == "multi_worker" and len({*places}) < len(places):
-        raise errors.UserError(
-            f"--init_from={FLAGS.init_from}: --overwrite deletes that run, and the other workers "
-            "still want to read it. Expected another --output_dir."
-        )

@@ -46,7 +46,7 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
         if labels is not None:
             batch["label"] = tf.convert_to_tensor(labels[start : start + size])
         terms = model.terms(batch, seed=tf.constant([seed, _KEY - start], tf.int32))
-        normal = _normal(model, batch, noise.rows(seed, size, start)) if model.decodes_z else None
+        normal = _normal(model, batch, seed, start) if model.decodes_z else None
         parts.append(
             (
                 np.asarray(elbo.elbo(terms)),
@@ -61,10 +61,10 @@ def of_images(model, images, labels=None, *, seed=0, progress=None):
     return Codes(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
 
-def _normal(model, batch, keys):
-    """Returns (mean, deviation) of the posterior, [B, D]; keys int32 [at least B, 2]."""
+def _normal(model, batch, seed, start):
+    """Returns (mean, deviation) of the posterior, [B, D]; start is the first image's number."""
     posterior, count = model.posterior(batch["image"], batch.get("label")), len(batch["image"])
-    pair = latent_space.moments(posterior, tf.constant(keys[:count]))
+    pair = latent_space.moments(posterior, tf.constant(noise.rows(seed, count, start)))
     return tuple(np.asarray(part, np.float64).reshape(count, -1) for part in pair)
 
 
@@ -83,7 +83,7 @@ def posteriors(model, images, labels=None, seed=0):
         rows = slice(start, start + size)
         label = None if labels is None else labels[rows]
         batch = {"image": images[rows], "label": label}
-        parts.append(_normal(model, batch, noise.rows(seed, size, start)))
+        parts.append(_normal(model, batch, seed, start))
     mean, deviation = zip(*parts, strict=True)
     return np.concatenate(mean), np.concatenate(deviation)
 

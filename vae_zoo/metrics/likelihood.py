@@ -321,13 +321,12 @@ def _summarize(model, results, statistics, num_samples):
     rates = results[:, _COLUMNS:].mean(0).tolist()
     per_image = -results[:, 3 if model.is_bound else 1]
     nll = elbo if model.is_bound else bound
-    several = len(results) > 1
     return Evaluation(
         elbo=elbo,
         rate=sum(rates),
         distortion=-log_likelihood,
         nll=-nll,
-        nll_stderr=float(per_image.std(ddof=1) / math.sqrt(len(results))) if several else math.nan,
+        nll_stderr=standard_error(per_image),
         bits_per_dim=bits_per_dim(model, -nll),
         active_units=statistics.active_units,
         active_threshold=statistics.active_threshold,
@@ -339,6 +338,11 @@ def _summarize(model, results, statistics, num_samples):
         is_bound=bool(model.is_bound),
         given_label=bool(model.needs_labels),
     )
+
+
+def standard_error(values):
+    """Returns the standard error of the mean of values [N]; NaN of one."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def bits_per_dim(model, nll):

@@ -65,8 +65,20 @@ def completeness(
         return {"reason": reason}
     classes = np.unique(labels)
     classifier = classifier or fit_classifier(images, labels, seed)
+    held_out = test_images is not None and test_labels is not None
+    real = (test_images, test_labels) if held_out else (images, labels)
+    figures = _of_samples(model, classifier, classes, real, num, seed)
+    if reconstructions is not None:
+        figures["reconstruction_share"] = _sure_share(classifier(reconstructions))
+    if held_out:
+        figures.update(_reference(classifier, classes, test_images, test_labels))
+    return figures
+
+
+def _of_samples(model, classifier, classes, real, num, seed):
+    """Returns the figures of prior samples; `real` are images and labels of the data."""
     asked = latent_space.cycle_labels(model, num)
-    samples = _generate(model, images.shape[1:], num, asked, seed)
+    samples = _generate(model, real[0].shape[1:], num, asked, seed)
     probabilities = classifier(samples)
     sure, found = probabilities.max(1) >= _SURE, classes[probabilities.argmax(1)]
     figures = {
@@ -75,16 +87,10 @@ def completeness(
         "classes_seen": len(np.unique(found[sure])),
         "classes": len(classes),
         "sure": _SURE,
+        "diversity": diversity.within_classes(samples[sure], found[sure], *real),
     }
-    held_out = test_images is not None and test_labels is not None
-    real = (test_images, test_labels) if held_out else (images, labels)
-    figures["diversity"] = diversity.within_classes(samples[sure], found[sure], *real)
     if asked is not None:
         figures["label_agreement"] = float((found == asked).mean())
-    if reconstructions is not None:
-        figures["reconstruction_share"] = _sure_share(classifier(reconstructions))
-    if held_out:
-        figures.update(_reference(classifier, classes, test_images, test_labels))
     return figures
 
 

@@ -118,9 +118,7 @@ class NVAE(hierarchy.Hierarchy):
         self._build_way_up()
         self._build_way_down()
         self.decoder = self._build_decoder()
-        named = [(v.path, v) for v in self.trainable_variables if len(v.shape) == 4]
-        named = [(path, v) for path, v in named if path.endswith("/kernel")]
-        self.kernels = [v for path, v in named if "depthwise" not in path]
+        self.kernels = [v for v in self.trainable_variables if _is_of_convolution(v)]
 
     def features(self, image, label=None):
         """Returns [all means and then all log-scales of z_1, the map of each other group]."""
@@ -218,3 +216,9 @@ class NVAE(hierarchy.Hierarchy):
 
     def _stack(self, shape, stack):
         return keras.Sequential([layers.Input(shape), *stack])
+
+
+def _is_of_convolution(variable):
+    """Returns whether a weight is the kernel of a convolution over all channels."""
+    is_kernel = variable.path.endswith("/kernel") and len(variable.shape) == 4
+    return is_kernel and "depthwise" not in variable.path

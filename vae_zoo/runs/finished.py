@@ -88,12 +88,12 @@ def recipe_of(command):
         parts = shlex.split(command)
     except ValueError:  # no command line
         return command
-    return shlex.join(p for p in parts if not p.startswith(_ASIDE) and p not in _ONCE)
+    return shlex.join(part for part in lasting(parts) if not part.startswith(_ASIDE))
 
 
 def lasting(arguments):
     """Returns the arguments of a command line that goes on with its training when given again."""
-    return [argument for argument in arguments if argument not in _ONCE]
+    return [each for each in arguments if each.partition("=")[0] not in _ONCE]
 
 
 def text(directory, report):
@@ -132,4 +132,4 @@ def next_steps(directory):
 
 
 def _telling(arguments):
-    return sorted(a for a in arguments if not a.startswith(_ASIDE) and a not in _ONCE)
+    return sorted(a for a in lasting(arguments) if not a.startswith(_ASIDE))
